@@ -1,0 +1,2 @@
+//! The chatbox program.
+fn main() {}
