@@ -1,1 +1,22 @@
-//! chatbox-core.
+//! The connection registry and close semantics of chatbox.
+#![doc = include_str!("../README.md")]
+
+mod close;
+mod connection;
+mod gate;
+mod lease;
+mod outbox;
+mod pace;
+mod rate;
+mod registry;
+mod source;
+mod sync;
+mod wake;
+
+pub use close::{CloseCode, CloseReason, ClosedBy, Ended, Outcome};
+pub use connection::{Closing, Command, Connection, ConnectionId, Reply, notify_all};
+pub use lease::Lease;
+pub use pace::Pace;
+pub use rate::RateLimits;
+pub use registry::{Drain, Limits, Observer, Refusal, Registry, Tally};
+pub use source::{Batch, Source};

@@ -1,0 +1,301 @@
+//! One open connection, as everybody but its session sees it.
+
+use crate::close::CloseReason;
+use crate::outbox::Outbox;
+use crate::wake::Wake;
+use std::fmt;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+/// The name of a connection, unique within the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub(crate) u64);
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a session has been told to do. Commands only ever get stronger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Go on.
+    Serve,
+    /// Read no new message, finish what was accepted, write what is queued, then close with this reason.
+    Close(Closing),
+    /// End at once, without ceremony.
+    Cut,
+}
+
+/// An order to close.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// The code and text of the Close frame.
+    pub reason: CloseReason,
+    /// In a drain: when this client should come back, its own slot. `None` when the close concerns this connection alone.
+    pub reconnect_after: Option<Duration>,
+}
+
+/// A connection from its admission to its end: shared by its session, the registry, and whoever has something for it.
+#[derive(Debug)]
+pub struct Connection {
+    id: ConnectionId,
+    user: Arc<str>,
+    outbox_limit: usize,
+    wake: Wake,
+    /// One of `SERVE`, `CLOSE`, `CUT`: what `closing` says, readable without the lock.
+    level: AtomicU8,
+    ticked: AtomicU8,
+    pending: AtomicU32,
+    pub(crate) slot: usize,
+    mail: Mutex<Mail>,
+}
+
+#[derive(Debug, Default)]
+struct Mail {
+    outbox: Outbox,
+    closing: Option<Box<Closing>>,
+}
+
+const SERVE: u8 = 0;
+const CLOSE: u8 = 1;
+const CUT: u8 = 2;
+
+impl Connection {
+    pub(crate) fn new(id: u64, user: Arc<str>, outbox_limit: usize, slot: usize) -> Self {
+        Self {
+            id: ConnectionId(id),
+            user,
+            outbox_limit,
+            wake: Wake::new(),
+            level: AtomicU8::new(SERVE),
+            ticked: AtomicU8::new(0),
+            pending: AtomicU32::new(0),
+            slot,
+            mail: Mutex::default(),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn user(&self) -> &Arc<str> {
+        &self.user
+    }
+
+    /// Queues complete encoded frames for this connection alone; `encode` appends them to the buffer it is given.
+    /// They are dropped if the session has ended or has written its Close.
+    ///
+    /// Never waits. The outbox is bounded by not reading from the peer while it is full (see [`is_full`](Self::is_full)).
+    pub fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) {
+        self.mail().outbox.push(encode);
+        self.notify();
+    }
+
+    /// Owes the peer an answer: until the [`Reply`] is sent or dropped, a drain waits for it, and `reserve` bytes of the
+    /// outbox are kept for it.
+    pub fn owe(self: &Arc<Self>, reserve: usize) -> Reply {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        self.mail().outbox.reserve(reserve);
+        Reply { connection: Arc::clone(self), reserved: reserve }
+    }
+
+    /// How many answers are owed.
+    #[must_use]
+    pub fn owed(&self) -> u32 {
+        self.pending.load(Ordering::Acquire)
+    }
+
+    /// Whether the outbox holds, or is promised, as much as it may.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.mail().outbox.is_full(self.outbox_limit)
+    }
+
+    /// Tells the session that its source has something. Call after it can be pulled.
+    pub fn notify(&self) {
+        Wake::publish();
+        self.wake.notify_published();
+    }
+
+    /// Orders the session to close. The first reason stands; later ones change nothing.
+    pub fn close(&self, closing: Closing) {
+        let mut mail = self.mail();
+        if mail.closing.is_none() {
+            mail.closing = Some(Box::new(closing));
+            self.level.fetch_max(CLOSE, Ordering::Release);
+        }
+        drop(mail);
+        self.wake.force();
+    }
+
+    /// Orders the session to end at once.
+    pub fn cut(&self) {
+        self.level.fetch_max(CUT, Ordering::Release);
+        self.wake.force();
+    }
+
+    /// Wakes the session because time has passed: it looks at its deadlines.
+    pub fn tick(&self) {
+        self.ticked.store(1, Ordering::Release);
+        self.wake.force();
+    }
+
+    fn mail(&self) -> MutexGuard<'_, Mail> {
+        // Only `encode` of `push` can panic under this lock; what it had appended stays, nothing else is touched.
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For whoever drives a session.
+impl Connection {
+    /// What the session has been told to do; cheap when nothing was said.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        match self.level.load(Ordering::Acquire) {
+            SERVE => Command::Serve,
+            CLOSE => self.mail().closing.as_deref().cloned().map_or(Command::Serve, Command::Close),
+            _ => Command::Cut,
+        }
+    }
+
+    /// Whether [`command`](Self::command) is anything but [`Command::Serve`].
+    #[must_use]
+    pub fn is_commanded(&self) -> bool {
+        self.level.load(Ordering::Acquire) != SERVE
+    }
+
+    /// Whether [`tick`](Self::tick) was called since this was last asked.
+    pub fn take_tick(&self) -> bool {
+        self.ticked.load(Ordering::Relaxed) != 0 && self.ticked.swap(0, Ordering::AcqRel) != 0
+    }
+
+    /// Says which task is to be woken. Call at the beginning of every poll.
+    pub fn register(&self, waker: &Waker) {
+        self.wake.register(waker);
+    }
+
+    /// Says that the session is about to look for news, and wants to be woken for what comes after. A session that could
+    /// not write everything does not call this: it need not be woken for more.
+    pub fn rest(&self) {
+        self.wake.lower();
+    }
+
+    /// Takes everything that is queued for this connection alone, oldest first. Report it with
+    /// [`written`](Self::written) once the transport has it.
+    #[must_use]
+    pub fn take_outbox(&self) -> Option<Vec<u8>> {
+        let mut mail = self.mail();
+        if mail.outbox.is_empty() { None } else { Some(mail.outbox.take()) }
+    }
+
+    /// Says that bytes taken from the outbox have been written, which makes room in it.
+    pub fn written(&self, bytes: usize) {
+        self.mail().outbox.written(bytes);
+    }
+}
+
+/// Notifies many connections of one thing that all of them can now pull, for the price of one fence.
+pub fn notify_all<'a>(connections: impl IntoIterator<Item = &'a Arc<Connection>>) {
+    Wake::publish();
+    for connection in connections {
+        connection.wake.notify_published();
+    }
+}
+
+/// An answer that is owed to a peer.
+///
+/// A connection that is being drained is not closed before everything owed to it has been answered. Dropping a `Reply`
+/// settles it without an answer.
+#[must_use = "dropping a reply settles it without an answer"]
+#[derive(Debug)]
+pub struct Reply {
+    connection: Arc<Connection>,
+    reserved: usize,
+}
+
+impl Reply {
+    /// Answers: `encode` appends complete frames to the connection's outbox.
+    pub fn send(self, encode: impl FnOnce(&mut Vec<u8>)) {
+        self.connection.mail().outbox.push(encode);
+        // Dropping settles it and wakes the session, behind the answer.
+    }
+
+    /// To whom it is owed.
+    #[must_use]
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.connection.mail().outbox.release(self.reserved);
+        self.connection.pending.fetch_sub(1, Ordering::Release);
+        self.connection.notify();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::close::CloseCode;
+
+    fn connection() -> Arc<Connection> {
+        Arc::new(Connection::new(1, "alice".into(), 100, 0))
+    }
+
+    fn closing(code: CloseCode) -> Closing {
+        Closing { reason: CloseReason::new(code, ""), reconnect_after: None }
+    }
+
+    #[test]
+    fn the_outbox_is_full_until_what_it_held_is_written() {
+        let connection = connection();
+        connection.push(|buffer| buffer.extend([0; 100]));
+        assert!(connection.is_full());
+        let taken = connection.take_outbox().expect("a frame is queued");
+        assert!(connection.is_full(), "taken is not written");
+        connection.written(taken.len());
+        assert!(!connection.is_full());
+        assert_eq!(connection.take_outbox(), None);
+    }
+
+    #[test]
+    fn replies_that_are_owed_count_against_the_outbox() {
+        let connection = connection();
+        let replies: Vec<_> = (0..2).map(|_| connection.owe(50)).collect();
+        assert!(connection.is_full());
+        assert_eq!(connection.owed(), 2);
+        for reply in replies {
+            reply.send(|buffer| buffer.push(7));
+        }
+        assert_eq!(connection.owed(), 0);
+        assert_eq!(connection.take_outbox(), Some(vec![7, 7]));
+    }
+
+    #[test]
+    fn commands_get_stronger_and_the_first_reason_stands() {
+        let connection = connection();
+        assert_eq!(connection.command(), Command::Serve);
+        connection.close(closing(CloseCode::POLICY));
+        connection.close(closing(CloseCode::GOING_AWAY));
+        assert_eq!(connection.command(), Command::Close(closing(CloseCode::POLICY)));
+        connection.cut();
+        connection.close(closing(CloseCode::GOING_AWAY));
+        assert_eq!(connection.command(), Command::Cut);
+    }
+
+    #[test]
+    fn a_connection_stays_small() {
+        assert!(size_of::<Connection>() <= 160, "{}", size_of::<Connection>());
+    }
+}

@@ -1,0 +1,48 @@
+//! The outbox of one connection: encoded frames addressed to it alone, bounded in bytes, allocated on first use.
+
+/// Bytes queued for one connection, and bytes promised to it.
+///
+/// The bound is soft by one message: what arrives while there is room is taken whole, so that a message larger than the
+/// bound can still be sent. The session stops reading from its peer while the outbox [is full](Self::is_full), which is what bounds it.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// Complete frames, one behind the other.
+    queued: Vec<u8>,
+    /// Bytes taken by the session and not yet written.
+    in_flight: usize,
+    /// Bytes that replies still owed will need.
+    reserved: usize,
+}
+
+impl Outbox {
+    pub(crate) fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        encode(&mut self.queued);
+    }
+
+    /// Everything that is queued; the buffer goes with it, so an idle outbox holds no memory.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        let taken = std::mem::take(&mut self.queued);
+        self.in_flight += taken.len();
+        taken
+    }
+
+    pub(crate) fn written(&mut self, bytes: usize) {
+        self.in_flight = self.in_flight.saturating_sub(bytes);
+    }
+
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.reserved += bytes;
+    }
+
+    pub(crate) fn release(&mut self, bytes: usize) {
+        self.reserved = self.reserved.saturating_sub(bytes);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queued.is_empty()
+    }
+
+    pub(crate) fn is_full(&self, limit: usize) -> bool {
+        self.queued.len() + self.in_flight + self.reserved >= limit
+    }
+}

@@ -1,0 +1,97 @@
+//! When each connection of a drain has its turn, and when its client should come back: arithmetic without a clock.
+
+use std::time::Duration;
+
+/// The first slot: a client needs a moment to finish its close handshake before it reconnects.
+const FIRST_SLOT: Duration = Duration::from_millis(100);
+
+/// The reconnect slots of even a few clients are spread over this long.
+const LEAST_SPREAD: Duration = Duration::from_secs(1);
+
+/// The schedule of one drain.
+///
+/// Connection `i` of `n` is closed at `i / rate`. The rate is raised when the last one would otherwise not have its close
+/// handshake within the budget: the turns then fill what the budget leaves beside one handshake, and at least half of it.
+///
+/// ```
+/// use chatbox_core::Pace;
+/// use std::time::Duration;
+///
+/// let secs = Duration::from_secs;
+/// let gentle = Pace::new(4_000, 2_000, secs(15), secs(3));
+/// assert_eq!(gentle.turn(3_999), Duration::from_micros(1_999_500));
+///
+/// // 100,000 connections at 2,000 a second would take 50 s: raised so that they fit in 12 s.
+/// let hurried = Pace::new(100_000, 2_000, secs(15), secs(3));
+/// assert!(hurried.turn(99_999) < secs(12));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    connections: usize,
+    /// Time between two turns.
+    step: Duration,
+}
+
+impl Pace {
+    /// The schedule for `connections`, closing `rate` a second (0: all at once) within `budget`, of which the last
+    /// connection keeps `close_handshake` for itself where that leaves at least half.
+    #[must_use]
+    pub fn new(connections: usize, rate: u32, budget: Duration, close_handshake: Duration) -> Self {
+        let step = if rate == 0 || connections == 0 {
+            Duration::ZERO
+        } else {
+            let window = budget.saturating_sub(close_handshake).max(budget / 2);
+            let fits = window.div_f64(connections as f64);
+            Duration::from_secs(1).div_f64(f64::from(rate)).min(fits)
+        };
+        Self { connections, step }
+    }
+
+    /// When connection `index` is told to close, from the beginning of the drain.
+    #[must_use]
+    pub fn turn(&self, index: usize) -> Duration {
+        self.step.mul_f64(index as f64)
+    }
+
+    /// How long after its Close the client of connection `index` should wait before it reconnects. The slots are evenly
+    /// spread over as long as the closes take, and at least over a second, so that each client has one of its own.
+    #[must_use]
+    pub fn reconnect_after(&self, index: usize) -> Duration {
+        let spread = self.turn(self.connections).max(LEAST_SPREAD);
+        FIRST_SLOT + spread.mul_f64(index as f64 / self.connections.max(1) as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_turn_leaves_time_for_a_close_handshake(
+            n in 1usize..200_000, rate in 0u32..10_000, budget in 1u64..60_000, handshake in 0u64..10_000,
+        ) {
+            let (budget, handshake) = (Duration::from_millis(budget), Duration::from_millis(handshake));
+            let pace = Pace::new(n, rate, budget, handshake);
+            let last = pace.turn(n - 1);
+            prop_assert!(last <= budget.saturating_sub(handshake).max(budget / 2));
+            prop_assert!(pace.turn(0) == Duration::ZERO);
+        }
+
+        #[test]
+        fn the_asked_for_rate_is_kept_when_it_fits(n in 1usize..2_000, rate in 1_000u32..10_000) {
+            let pace = Pace::new(n, rate, Duration::from_secs(15), Duration::from_secs(3));
+            let asked = Duration::from_secs_f64((n - 1) as f64 / f64::from(rate));
+            prop_assert!(pace.turn(n - 1).abs_diff(asked) < Duration::from_millis(1));
+        }
+
+        #[test]
+        fn slots_are_distinct_and_in_order(n in 2usize..5_000, rate in 0u32..5_000) {
+            let pace = Pace::new(n, rate, Duration::from_secs(15), Duration::from_secs(3));
+            for index in 1..n {
+                prop_assert!(pace.reconnect_after(index) > pace.reconnect_after(index - 1));
+            }
+        }
+    }
+}

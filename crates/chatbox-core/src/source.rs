@@ -1,0 +1,111 @@
+//! What a session pulls frames from.
+
+use bytes::Bytes;
+use std::task::Context;
+
+/// Frames that leave in one vectored write.
+///
+/// A batch is bounded twice: in bytes, so that one connection does not hold the processor or much memory, and in
+/// frames, because a vectored write takes only so many. The bounds are soft by one frame.
+#[derive(Debug)]
+pub struct Batch {
+    frames: Vec<Bytes>,
+    bytes: usize,
+    max_frames: usize,
+    max_bytes: usize,
+}
+
+impl Batch {
+    /// An empty batch with its bounds.
+    #[must_use]
+    pub fn new(max_frames: usize, max_bytes: usize) -> Self {
+        Self { frames: Vec::with_capacity(max_frames.min(1024)), bytes: 0, max_frames, max_bytes }
+    }
+
+    /// Adds one or more complete WebSocket frames, encoded. Cheap to share: a [`Bytes`] is counted, not copied.
+    pub fn push(&mut self, frames: Bytes) {
+        if !frames.is_empty() {
+            self.bytes += frames.len();
+            self.frames.push(frames);
+        }
+    }
+
+    /// Whether a source should stop adding.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.frames.len() >= self.max_frames || self.bytes >= self.max_bytes
+    }
+
+    /// How many bytes may still be added; 0 when the batch is full in bytes.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.max_bytes.saturating_sub(self.bytes)
+    }
+
+    /// Whether nothing was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// The bytes of all frames.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The frames in the order in which they were added.
+    #[must_use]
+    pub fn frames(&self) -> &[Bytes] {
+        &self.frames
+    }
+
+    /// Takes the frames out, keeping the batch's own memory.
+    pub fn drain(&mut self) -> impl Iterator<Item = Bytes> + '_ {
+        self.bytes = 0;
+        self.frames.drain(..)
+    }
+}
+
+/// Something that a session can pull frames from: a cursor into a log, a queue, a subscription.
+///
+/// Nobody pushes to a session. Whoever has news for it calls [`Connection::notify`](crate::Connection::notify) (or
+/// [`notify_all`](crate::notify_all)); the session then pulls, as much as its peer takes. A slow peer therefore costs no
+/// queue: its source simply stays where it is.
+///
+/// Frames addressed to one connection alone need no source: [`Connection::push`](crate::Connection::push) queues them in the
+/// connection's outbox, which a session empties before it pulls.
+///
+/// ```
+/// use bytes::Bytes;
+/// use chatbox_core::{Batch, Source};
+/// use std::task::{Context, Waker};
+///
+/// /// Counts down in text frames of one digit (RFC 6455 section 5.2: FIN and opcode, length, payload).
+/// struct Countdown(u8);
+///
+/// impl Source for Countdown {
+///     fn pull(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+///         while self.0 > 0 && !batch.is_full() {
+///             self.0 -= 1;
+///             batch.push(Bytes::copy_from_slice(&[0x81, 1, b'0' + self.0]));
+///         }
+///     }
+/// }
+///
+/// let mut batch = Batch::new(2, 1024);
+/// Countdown(3).pull(&mut Context::from_waker(Waker::noop()), &mut batch);
+/// assert_eq!(batch.frames().len(), 2);
+/// ```
+pub trait Source: Send + 'static {
+    /// Moves frames that are ready into `batch` until it [is full](Batch::is_full) or nothing is ready.
+    ///
+    /// Returning with a batch that is not full means: nothing more now, and a notification (or a wake-up of the waker in
+    /// `cx`, which stays the same for the whole life of a session's task) will follow when there is.
+    fn pull(&mut self, cx: &mut Context<'_>, batch: &mut Batch);
+}
+
+/// No source: for a connection whose frames all come through its outbox.
+impl Source for () {
+    fn pull(&mut self, _: &mut Context<'_>, _: &mut Batch) {}
+}
