@@ -1,0 +1,140 @@
+//! The health of a service: its gate and its checks, asked together.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
+
+use crate::probe::Probe;
+use crate::{Check, Gate, Readiness, Status};
+
+/// Answers whether the service is alive and whether it wants traffic.
+///
+/// Clones share the gate, the checks and their cached results.
+#[derive(Clone)]
+pub struct Health {
+    gate: Gate,
+    probes: Arc<BTreeMap<Cow<'static, str>, Arc<Probe>>>,
+}
+
+impl Health {
+    /// Starts with no checks and a gate that is open, in phase `running`.
+    pub fn builder() -> Builder {
+        let gate = Gate::new("starting");
+        gate.open("running");
+        Builder { gate, checks: BTreeMap::new(), timeout: Duration::from_secs(2), cache: Duration::from_secs(1) }
+    }
+
+    /// Asks the gate and every check.
+    ///
+    /// Checks whose results are still cached are not run; the others run at the same time, each
+    /// once for all who are asking. While the gate is closed nothing is run or waited for, and the
+    /// checks are shown as last known; that holds from the moment the gate closes, also for calls
+    /// that are waiting already.
+    ///
+    /// Cancel-safe: runs go on without their callers, and their results are cached.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its timer enabled.
+    pub async fn readiness(&self) -> Readiness {
+        let refreshed = async {
+            let pending: Vec<_> = self.probes.values().map(Probe::refresh).collect();
+            for completion in pending {
+                completion.await;
+            }
+        };
+        tokio::select! {
+            biased; // With the gate closed, `refreshed` must not even begin.
+            () = self.gate.closed() => {}
+            () = refreshed => {}
+        }
+        self.last_known()
+    }
+
+    /// The routes `/healthz` and `/readyz` for GET and HEAD, to be merged into or nested in the
+    /// service's own router. Neither response may be cached.
+    ///
+    /// `/healthz` answers 200 `{"status":"healthy"}` whenever the process can answer at all.
+    /// `/readyz` answers [`readiness`](Self::readiness).
+    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let health = self.clone();
+        Router::new().route("/healthz", get(healthz)).route("/readyz", get(async move || health.readiness().await))
+    }
+
+    fn last_known(&self) -> Readiness {
+        let checks: BTreeMap<_, _> =
+            self.probes.iter().map(|(name, probe)| (name.clone(), probe.last_known())).collect();
+        // The gate is read last: a probe must not say "ready" after the gate was closed.
+        let position = self.gate.position();
+        let passing = checks.values().all(|check| check.status == Status::Ready);
+        Readiness { status: Status::ready_if(position.open && passing), phase: position.phase, checks }
+    }
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Health").field("gate", &self.gate).field("checks", &self.probes.keys()).finish()
+    }
+}
+
+/// Puts a [`Health`] together.
+#[must_use]
+pub struct Builder {
+    gate: Gate,
+    checks: BTreeMap<Cow<'static, str>, Box<dyn Check>>,
+    timeout: Duration,
+    cache: Duration,
+}
+
+impl Builder {
+    /// The gate that can make the service not ready. Default: one that stays open, in phase
+    /// `running`.
+    pub fn gate(mut self, gate: Gate) -> Self {
+        self.gate = gate;
+        self
+    }
+
+    /// Adds a check that must pass for the service to be ready.
+    ///
+    /// # Panics
+    ///
+    /// When a check of that name was added already.
+    pub fn check(mut self, name: impl Into<Cow<'static, str>>, check: impl Check + 'static) -> Self {
+        let name = name.into();
+        assert!(!self.checks.contains_key(&name), "there is a check named {name:?} already");
+        self.checks.insert(name, Box::new(check));
+        self
+    }
+
+    /// How long each check may take. Default: 2 s. It bounds how long a readiness probe takes, so
+    /// it belongs below the `timeoutSeconds` of whoever probes.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long a result, good or bad, is used again, counted from the completion of its run.
+    /// Default: 1 s. Zero: only callers that wait at the same time share a run.
+    pub fn cache(mut self, cache: Duration) -> Self {
+        self.cache = cache;
+        self
+    }
+
+    /// Nothing is run before the first probe.
+    pub fn build(self) -> Health {
+        let probe = |check| Arc::new(Probe::new(check, self.timeout, self.cache));
+        let probes = self.checks.into_iter().map(|(name, check)| (name, probe(check)));
+        Health { gate: self.gate, probes: Arc::new(probes.collect()) }
+    }
+}
+
+async fn healthz() -> impl axum::response::IntoResponse {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (headers, r#"{"status":"healthy"}"#)
+}

@@ -1,0 +1,122 @@
+//! One check with its timeout, its single flight and its cached result.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use crate::{Check, CheckError, CheckReport, Status};
+
+/// Runs a check at most once at a time and remembers what came out.
+pub(crate) struct Probe {
+    check: Box<dyn Check>,
+    timeout: Duration,
+    /// How long a result is used, from the completion of its run.
+    cache: Duration,
+    known: watch::Sender<Known>,
+}
+
+impl Probe {
+    pub(crate) fn new(check: Box<dyn Check>, timeout: Duration, cache: Duration) -> Self {
+        let known =
+            Known { report: report(None, Err(CheckError::NotChecked)), fresh_until: None, running: false, runs: 0 };
+        Self { check, timeout, cache, known: watch::Sender::new(known) }
+    }
+
+    /// What the latest completed run found.
+    pub(crate) fn last_known(&self) -> CheckReport {
+        self.known.borrow().report.clone()
+    }
+
+    /// Sees to it that a fresh result is on its way, and returns a future that waits for it.
+    ///
+    /// The run belongs to no caller: it goes on when the returned future is dropped.
+    pub(crate) fn refresh(self: &Arc<Self>) -> impl Future<Output = ()> + use<> {
+        let (mut stale, mut start, mut seen) = (false, false, 0);
+        self.known.send_if_modified(|known| {
+            stale = known.is_stale();
+            start = stale && !known.running;
+            known.running |= start;
+            seen = known.runs;
+            false // Nobody waits for a run to begin.
+        });
+        if start {
+            tokio::spawn(Run::of(Arc::clone(self)).complete());
+        }
+        let mut known = self.known.subscribe();
+        async move {
+            if stale {
+                // Any completion will do. Waiting for "not running" could miss it when the next
+                // run begins before this task is polled again. An error would mean that the probe
+                // is gone, and with it whoever asked.
+                let _ = known.wait_for(|known| known.runs != seen).await;
+            }
+        }
+    }
+}
+
+/// What a probe remembers.
+struct Known {
+    report: CheckReport,
+    fresh_until: Option<Instant>,
+    running: bool,
+    /// How many runs have completed; wraps, which no waiter lives to see.
+    runs: u64,
+}
+
+impl Known {
+    fn is_stale(&self) -> bool {
+        self.fresh_until.is_none_or(|until| Instant::now() >= until)
+    }
+
+    /// Takes in the result of a run: the one place where a result becomes a verdict.
+    fn record(&mut self, latency: Duration, outcome: Result<(), CheckError>, cache: Duration) {
+        self.report = report(Some(latency), outcome);
+        self.fresh_until = Some(Instant::now() + cache);
+        self.running = false;
+        self.runs = self.runs.wrapping_add(1);
+    }
+}
+
+fn report(latency: Option<Duration>, outcome: Result<(), CheckError>) -> CheckReport {
+    CheckReport {
+        status: Status::ready_if(outcome.is_ok()),
+        latency_ms: latency.map(|latency| latency.as_millis().try_into().unwrap_or(u64::MAX)),
+        error: outcome.err(),
+    }
+}
+
+/// One run of the check. It is recorded on drop, so that no way for it to end, be it a panic or
+/// the end of the runtime, leaves the probe waiting.
+struct Run {
+    probe: Arc<Probe>,
+    began: Instant,
+    outcome: Option<Result<(), CheckError>>,
+}
+
+impl Run {
+    fn of(probe: Arc<Probe>) -> Self {
+        Self { probe, began: Instant::now(), outcome: None }
+    }
+
+    async fn complete(mut self) {
+        let limit = self.probe.timeout;
+        let outcome = timeout(limit, async { self.probe.check.check().await }).await;
+        self.outcome = Some(match outcome {
+            Ok(outcome) => outcome.map_err(|error| CheckError::failed(&error)),
+            Err(_elapsed) => Err(CheckError::TimedOut(limit)),
+        });
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let outcome = self
+            .outcome
+            .take()
+            .unwrap_or_else(|| Err(if std::thread::panicking() { CheckError::Panicked } else { CheckError::Aborted }));
+        let (latency, cache) = (self.began.elapsed(), self.probe.cache);
+        self.probe.known.send_modify(|known| known.record(latency, outcome, cache));
+    }
+}
