@@ -1,5 +1,5 @@
 //! The `chatbox.v1` messages as serde types: what a client and a chatbox server say to each other.
-#![doc = ""]
+//!
 #![doc = include_str!("../README.md")]
 
 mod client;

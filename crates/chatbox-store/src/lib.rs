@@ -1,1 +1,13 @@
-//! chatbox-store.
+//! The durable message log of chatbox: one trait, kept by SQLite or in memory.
+//!
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod memory;
+mod store;
+mod url;
+
+pub use error::StoreError;
+pub use memory::MemoryStore;
+pub use store::{Append, Appended, BoxFuture, Draft, MAX_READ_BYTES, Placed, Span, Store, Stored};
+pub use url::open;

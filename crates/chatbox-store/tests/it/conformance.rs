@@ -1,0 +1,313 @@
+//! What holds for every store. A backend runs all of it with `conformance_tests!(open)`, where
+//! `open` gives an empty store and whatever has to live as long as the test.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use chatbox_store::{Appended, Draft, MAX_READ_BYTES, Placed, Span, Store, StoreError};
+
+use crate::support::{append, draft, everything, place, place_somewhere, seqs};
+
+macro_rules! conformance_tests {
+    ($open:path) => {
+        crate::conformance::conformance_tests! { $open;
+            an_empty_room_has_head_0_and_first_1
+            messages_are_read_back_as_they_were_appended
+            sequences_are_contiguous_and_rooms_do_not_share_them
+            a_batch_answers_each_of_its_appends_in_order
+            an_append_that_expects_another_head_stores_nothing_and_harms_nobody
+            a_batch_may_name_a_room_twice
+            the_same_id_is_stored_once_across_appends
+            the_same_id_is_stored_once_within_an_append
+            another_user_or_room_may_use_the_same_id
+            concurrent_writers_of_one_room_leave_no_gap
+            an_append_whose_caller_gave_up_is_whole_or_absent
+            reading_is_bounded_in_messages
+            reading_is_bounded_in_bytes
+            reading_beyond_the_head_finds_nothing
+            any_text_is_kept_to_the_byte
+            expiry_removes_the_oldest_of_each_room_and_keeps_the_head
+            expiry_leaves_no_gap_when_clocks_disagree
+            an_open_store_can_be_pinged
+            closing_twice_is_closing_once
+            nothing_works_after_closing
+            what_is_queued_when_closing_is_answered
+        }
+    };
+    ($open:path; $($test:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                let (store, _kept_alive) = $open().await;
+                crate::conformance::$test(store).await;
+            }
+        )*
+    };
+}
+pub(crate) use conformance_tests;
+
+pub(crate) async fn an_empty_room_has_head_0_and_first_1(store: Arc<dyn Store>) {
+    assert_eq!(store.span("r").await.unwrap(), Span { first: 1, head: 0 });
+    assert_eq!(store.read("r", 0, 10).await.unwrap(), []);
+    assert_eq!(store.find("r", "alice", "1").await.unwrap(), None);
+    assert_eq!(place(&*store, "r", 0, vec![]).await, []);
+    assert_eq!(store.span("r").await.unwrap(), Span { first: 1, head: 0 });
+}
+
+pub(crate) async fn messages_are_read_back_as_they_were_appended(store: Arc<dyn Store>) {
+    let drafts: Vec<Draft> =
+        (0..20).map(|n| Draft { at_ms: 1_767_323_045_120 + n, ..draft(["alice", "bob"][n as usize % 2], n) }).collect();
+    let placed = place(&*store, "r", 0, drafts.clone()).await;
+    assert_eq!(placed, (1..=20).map(Placed::New).collect::<Vec<_>>());
+    assert_eq!(store.span("r").await.unwrap(), Span { first: 1, head: 20 });
+    for (stored, draft) in everything(&*store, "r").await.into_iter().zip(drafts) {
+        assert_eq!(store.find("r", &stored.user, &stored.id).await.unwrap(), Some(stored.seq));
+        let again = Draft { user: stored.user, id: stored.id, body: stored.body, at_ms: stored.at_ms };
+        assert_eq!(again, draft);
+    }
+}
+
+pub(crate) async fn sequences_are_contiguous_and_rooms_do_not_share_them(store: Arc<dyn Store>) {
+    for head in 0..5 {
+        let (a, b) = (draft("alice", format!("a{head}")), draft("alice", format!("b{head}")));
+        assert_eq!(place(&*store, "a", head, vec![a]).await, [Placed::New(head + 1)]);
+        assert_eq!(place(&*store, "b", head, vec![b]).await, [Placed::New(head + 1)]);
+    }
+    for room in ["a", "b"] {
+        assert_eq!(seqs(&everything(&*store, room).await), [1, 2, 3, 4, 5]);
+    }
+}
+
+pub(crate) async fn a_batch_answers_each_of_its_appends_in_order(store: Arc<dyn Store>) {
+    let batch: Vec<_> = (0..50_usize).map(|n| append(&format!("r{n}"), 0, vec![draft("alice", n); n % 3])).collect();
+    let appended = store.append(batch.into()).await.unwrap();
+    assert_eq!(appended.len(), 50);
+    for (n, appended) in appended.into_iter().enumerate() {
+        let expected = [Placed::New(1), Placed::Duplicate(1)][..n % 3].to_vec();
+        assert_eq!(appended, Appended::Placed(expected));
+    }
+    assert_eq!(store.append(Arc::from([])).await.unwrap(), []);
+}
+
+pub(crate) async fn an_append_that_expects_another_head_stores_nothing_and_harms_nobody(store: Arc<dyn Store>) {
+    place(&*store, "r", 0, vec![draft("alice", 1), draft("alice", 2)]).await;
+    let batch = Arc::from([
+        append("r", 1, vec![draft("bob", 3)]),
+        append("fresh", 7, vec![draft("bob", 3)]),
+        append("r", u64::MAX, vec![draft("bob", 3)]),
+        append("r", 2, vec![draft("bob", 4)]),
+    ]);
+    assert_eq!(
+        store.append(batch).await.unwrap(),
+        [
+            Appended::HeadMoved { head: 2 },
+            Appended::HeadMoved { head: 0 },
+            Appended::HeadMoved { head: 2 },
+            Appended::Placed(vec![Placed::New(3)]),
+        ]
+    );
+    assert_eq!(store.find("r", "bob", "3").await.unwrap(), None);
+    assert_eq!(store.span("fresh").await.unwrap(), Span { first: 1, head: 0 });
+}
+
+pub(crate) async fn a_batch_may_name_a_room_twice(store: Arc<dyn Store>) {
+    let batch = Arc::from([
+        append("r", 0, vec![draft("alice", 1)]),
+        append("r", 1, vec![draft("alice", 1), draft("alice", 2)]),
+    ]);
+    assert_eq!(
+        store.append(batch).await.unwrap(),
+        [Appended::Placed(vec![Placed::New(1)]), Appended::Placed(vec![Placed::Duplicate(1), Placed::New(2)]),]
+    );
+}
+
+pub(crate) async fn the_same_id_is_stored_once_across_appends(store: Arc<dyn Store>) {
+    place(&*store, "r", 0, vec![draft("alice", 1), draft("alice", 2)]).await;
+    let other_body = Draft { body: "another body".into(), ..draft("alice", 2) };
+    let placed = place(&*store, "r", 2, vec![draft("alice", 3), other_body]).await;
+    assert_eq!(placed, [Placed::New(3), Placed::Duplicate(2)]);
+    let all = everything(&*store, "r").await;
+    assert_eq!(seqs(&all), [1, 2, 3]);
+    assert_eq!(&*all[1].body, "body of 2");
+    let placed = place(&*store, "r", 3, vec![draft("alice", 1)]).await;
+    assert_eq!(placed, [Placed::Duplicate(1)]);
+    assert_eq!(store.span("r").await.unwrap().head, 3);
+}
+
+pub(crate) async fn the_same_id_is_stored_once_within_an_append(store: Arc<dyn Store>) {
+    let ids = ["x", "x", "y", "x"].map(|id| draft("alice", id));
+    let placed = place(&*store, "r", 0, ids.to_vec()).await;
+    assert_eq!(placed, [Placed::New(1), Placed::Duplicate(1), Placed::New(2), Placed::Duplicate(1)]);
+}
+
+pub(crate) async fn another_user_or_room_may_use_the_same_id(store: Arc<dyn Store>) {
+    // The two users and ids are the same when put behind each other.
+    let drafts = vec![draft("alice", 1), draft("bob", 1), draft("al", "ice"), draft("ali", "ce")];
+    let placed = place(&*store, "r", 0, drafts).await;
+    assert!(placed.iter().all(|placed| matches!(placed, Placed::New(_))), "{placed:?}");
+    assert_eq!(place(&*store, "s", 0, vec![draft("alice", 1)]).await, [Placed::New(1)]);
+    assert_eq!(store.find("r", "bob", "1").await.unwrap(), Some(2));
+    assert_eq!(store.find("s", "bob", "1").await.unwrap(), None);
+}
+
+pub(crate) async fn concurrent_writers_of_one_room_leave_no_gap(store: Arc<dyn Store>) {
+    let writers = (0..8).map(|writer| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut placed = Vec::new();
+            for n in 0..25 {
+                // Two writers share each user, so that half of all messages are duplicates.
+                let message = draft(&format!("user{}", writer / 2), n);
+                placed.push(place_somewhere(&*store, "r", message).await);
+            }
+            placed
+        })
+    });
+    let mut fresh = HashSet::new();
+    let mut known = HashSet::new();
+    for writer in writers.collect::<Vec<_>>() {
+        for placed in writer.await.unwrap() {
+            match placed {
+                Placed::New(seq) => assert!(fresh.insert(seq), "{seq} was given twice"),
+                Placed::Duplicate(seq) => _ = known.insert(seq),
+            }
+        }
+    }
+    assert_eq!(fresh, (1..=100).collect());
+    assert_eq!(known, fresh);
+    assert_eq!(seqs(&everything(&*store, "r").await), (1..=100).collect::<Vec<_>>());
+}
+
+pub(crate) async fn an_append_whose_caller_gave_up_is_whole_or_absent(store: Arc<dyn Store>) {
+    for n in 0..20 {
+        let room = format!("r{n}");
+        let batch = Arc::from([append(&room, 0, vec![draft("alice", 1), draft("alice", 2)])]);
+        let mut abandoned = Box::pin(store.append(batch));
+        // Polled once, so that it is queued, and dropped before the answer.
+        tokio::select! { biased; _ = &mut abandoned => {}, () = std::future::ready(()) => {} }
+        drop(abandoned);
+        for (id, seq) in [(1, 1), (2, 2)] {
+            let placed = place_somewhere(&*store, &room, draft("alice", id)).await;
+            assert!(matches!(placed, Placed::New(s) | Placed::Duplicate(s) if s == seq));
+        }
+        assert_eq!(seqs(&everything(&*store, &room).await), [1, 2]);
+    }
+}
+
+pub(crate) async fn reading_is_bounded_in_messages(store: Arc<dyn Store>) {
+    place(&*store, "r", 0, (0..30).map(|n| draft("alice", n)).collect()).await;
+    assert_eq!(seqs(&store.read("r", 0, 5).await.unwrap()), [1, 2, 3, 4, 5]);
+    assert_eq!(seqs(&store.read("r", 27, 5).await.unwrap()), [28, 29, 30]);
+    assert_eq!(store.read("r", 0, 0).await.unwrap(), []);
+    assert_eq!(store.read("r", 0, usize::MAX).await.unwrap().len(), 30);
+}
+
+pub(crate) async fn reading_is_bounded_in_bytes(store: Arc<dyn Store>) {
+    let sized = |id: u32, len| Draft { body: "x".repeat(len).into(), ..draft("alice", id) };
+    let half = MAX_READ_BYTES / 2;
+    let drafts = vec![sized(1, 2 * MAX_READ_BYTES), sized(2, half), sized(3, half - 20), sized(4, half)];
+    place(&*store, "r", 0, drafts).await;
+    assert_eq!(seqs(&store.read("r", 0, 10).await.unwrap()), [1], "one that is larger comes alone");
+    assert_eq!(seqs(&store.read("r", 1, 10).await.unwrap()), [2, 3]);
+    assert_eq!(seqs(&everything(&*store, "r").await), [1, 2, 3, 4]);
+}
+
+pub(crate) async fn reading_beyond_the_head_finds_nothing(store: Arc<dyn Store>) {
+    place(&*store, "r", 0, vec![draft("alice", 1)]).await;
+    for after in [1, 2, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX] {
+        assert_eq!(store.read("r", after, 10).await.unwrap(), [], "after {after}");
+    }
+}
+
+pub(crate) async fn any_text_is_kept_to_the_byte(store: Arc<dyn Store>) {
+    let texts = ["", "\0", "a\0b", "'; DROP TABLE messages; --", "🦀 e\u{301} é", "\u{10ffff}\r\n"];
+    let big = "ä".repeat(1 << 20);
+    let drafts: Vec<Draft> = texts
+        .into_iter()
+        .chain([&*big])
+        .enumerate()
+        .map(|(n, text)| Draft { user: text.into(), body: text.into(), ..draft("", n) })
+        .collect();
+    for room in ["", "raum-ä", "a\0b", "a\0c"] {
+        place(&*store, room, 0, drafts.clone()).await;
+        for (stored, draft) in everything(&*store, room).await.iter().zip(&drafts) {
+            assert_eq!((&stored.user, &stored.body), (&draft.user, &draft.body));
+            let found = store.find(room, &draft.user, &draft.id).await.unwrap();
+            assert_eq!(found, Some(stored.seq));
+        }
+    }
+    let extremes = [i64::MIN, -1, i64::MAX].map(|at_ms| Draft { at_ms, ..draft("alice", at_ms) });
+    place(&*store, "times", 0, extremes.to_vec()).await;
+    let times: Vec<i64> = everything(&*store, "times").await.iter().map(|m| m.at_ms).collect();
+    assert_eq!(times, [i64::MIN, -1, i64::MAX]);
+}
+
+pub(crate) async fn expiry_removes_the_oldest_of_each_room_and_keeps_the_head(store: Arc<dyn Store>) {
+    let at = |n: i64| Draft { at_ms: n, ..draft("alice", n) };
+    for room in 0..120 {
+        place(&*store, &format!("r{room}"), 0, (1..=20).map(at).collect()).await;
+    }
+    assert_eq!(store.expire(1).await.unwrap(), 0);
+    assert_eq!(store.expire(16).await.unwrap(), 120 * 15);
+    for room in 0..120 {
+        let room = format!("r{room}");
+        assert_eq!(store.span(&room).await.unwrap(), Span { first: 16, head: 20 });
+        assert_eq!(seqs(&store.read(&room, 0, 100).await.unwrap()), [16, 17, 18, 19, 20]);
+    }
+    assert_eq!(store.expire(i64::MAX).await.unwrap(), 120 * 5);
+    assert_eq!(store.span("r0").await.unwrap(), Span { first: 21, head: 20 });
+    assert_eq!(store.find("r0", "alice", "20").await.unwrap(), None);
+    assert_eq!(place(&*store, "r0", 20, vec![at(20)]).await, [Placed::New(21)]);
+}
+
+pub(crate) async fn expiry_leaves_no_gap_when_clocks_disagree(store: Arc<dyn Store>) {
+    let drafts = [1, 2, 9, 3, 4].map(|at_ms| Draft { at_ms, ..draft("alice", at_ms) });
+    place(&*store, "r", 0, drafts.to_vec()).await;
+    assert_eq!(store.expire(5).await.unwrap(), 2);
+    assert_eq!(seqs(&everything(&*store, "r").await), [3, 4, 5]);
+}
+
+pub(crate) async fn an_open_store_can_be_pinged(store: Arc<dyn Store>) {
+    store.ping().await.unwrap();
+    place(&*store, "r", 0, vec![draft("alice", 1)]).await;
+    store.ping().await.unwrap();
+    assert_eq!(seqs(&everything(&*store, "r").await), [1]);
+}
+
+pub(crate) async fn closing_twice_is_closing_once(store: Arc<dyn Store>) {
+    place(&*store, "r", 0, vec![draft("alice", 1)]).await;
+    let (first, second) = tokio::join!(store.close(), store.close());
+    first.unwrap();
+    second.unwrap();
+    store.close().await.unwrap();
+}
+
+pub(crate) async fn nothing_works_after_closing(store: Arc<dyn Store>) {
+    store.close().await.unwrap();
+    let batch = Arc::from([append("r", 0, vec![draft("alice", 1)])]);
+    assert!(matches!(store.append(batch).await, Err(StoreError::Closed)));
+    assert!(matches!(store.span("r").await, Err(StoreError::Closed)));
+    assert!(matches!(store.read("r", 0, 1).await, Err(StoreError::Closed)));
+    assert!(matches!(store.find("r", "alice", "1").await, Err(StoreError::Closed)));
+    assert!(matches!(store.expire(0).await, Err(StoreError::Closed)));
+    assert!(matches!(store.ping().await, Err(StoreError::Closed)));
+}
+
+pub(crate) async fn what_is_queued_when_closing_is_answered(store: Arc<dyn Store>) {
+    let appends = (0..200).map(|n| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let batch = Arc::from([append(&format!("r{n}"), 0, vec![draft("alice", 1)])]);
+            store.append(batch).await
+        })
+    });
+    let appends: Vec<_> = appends.collect();
+    tokio::task::yield_now().await;
+    store.close().await.unwrap();
+    for append in appends {
+        match append.await.unwrap() {
+            Ok(appended) => assert_eq!(appended, [Appended::Placed(vec![Placed::New(1)])]),
+            Err(error) => assert!(matches!(error, StoreError::Closed), "{error}"),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What every store promises, and what each adds, in one binary.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod conformance;
+mod memory;
+mod support;
+mod urls;
