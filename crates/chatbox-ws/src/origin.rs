@@ -1,0 +1,66 @@
+//! Which web pages may connect: browsers send the page's origin, and the server must look at it (RFC 6455 section 10.2).
+
+use http::HeaderMap;
+use http::header;
+
+/// A policy on the `Origin` header. Clients that are not browsers send none, and are let through: a policy protects users
+/// of browsers from foreign pages, not the server from foreign programs.
+///
+/// ```
+/// use chatbox_ws::OriginPolicy;
+/// use http::{HeaderMap, header};
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert(header::HOST, "chat.example".parse()?);
+/// headers.insert(header::ORIGIN, "https://evil.example".parse()?);
+/// assert!(!OriginPolicy::SameHost.allows(&headers));
+/// assert!(OriginPolicy::listed(["https://evil.example"]).allows(&headers));
+/// # Ok::<(), http::header::InvalidHeaderValue>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OriginPolicy {
+    /// The origin's host and port are those of the `Host` header. Default.
+    #[default]
+    SameHost,
+    /// The origin is one of these, such as `https://chat.example` or `http://localhost:3000`.
+    Listed(Vec<String>),
+    /// Any page.
+    Any,
+}
+
+impl OriginPolicy {
+    /// The policy that a list means: empty for the same host, `*` in it for any.
+    pub fn listed<T: Into<String>>(origins: impl IntoIterator<Item = T>) -> Self {
+        let origins: Vec<String> = origins.into_iter().map(Into::into).collect();
+        if origins.is_empty() {
+            Self::SameHost
+        } else if origins.iter().any(|origin| origin == "*") {
+            Self::Any
+        } else {
+            Self::Listed(origins)
+        }
+    }
+
+    /// Whether a request with these headers may connect.
+    #[must_use]
+    pub fn allows(&self, headers: &HeaderMap) -> bool {
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let Some(origin) = origins.next() else { return true };
+        let (Ok(origin), None) = (origin.to_str(), origins.next()) else { return false };
+        match self {
+            Self::Any => true,
+            Self::Listed(listed) => listed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)),
+            Self::SameHost => {
+                let Some((scheme, authority)) = origin.split_once("://") else { return false };
+                let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+                let default = match scheme {
+                    "http" => ":80",
+                    "https" => ":443",
+                    _ => return false,
+                };
+                let bare = |authority: &str| authority.strip_suffix(default).unwrap_or(authority).to_ascii_lowercase();
+                !host.is_empty() && bare(authority) == bare(host)
+            }
+        }
+    }
+}

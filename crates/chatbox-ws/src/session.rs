@@ -1,0 +1,179 @@
+//! One connection from its first frame to its end: reading, writing, heartbeat and the close handshake in one future.
+//!
+//! The future is written by hand so that an idle connection costs its fields and nothing else. It never drops a read or
+//! a write half-way: bytes that were read are in the decoder or the backlog, bytes that were taken are in `unsent`.
+
+mod input;
+mod output;
+mod phase;
+#[cfg(test)]
+mod tests;
+mod timing;
+
+use crate::decode::Decoder;
+use crate::handler::Handler;
+use crate::transport::{Expiry, Shared};
+use crate::wheel::Tick;
+use bytes::Bytes;
+use chatbox_core::{CloseCode, CloseReason, ClosedBy, Closing, Command, Ended, Lease};
+use input::{Ear, Input};
+use output::Unsent;
+use phase::Phase;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// How often a session goes round before it lets others run.
+const TURNS: usize = 16;
+
+/// A session over a stream.
+pub(crate) struct Session<S, H> {
+    io: S,
+    handler: H,
+    lease: Option<Lease>,
+    shared: Arc<Shared>,
+    decoder: Decoder,
+    /// Read but not yet decoded, because the application could take no more.
+    backlog: Option<Box<[u8]>>,
+    /// Taken but not yet written.
+    unsent: Option<Box<Unsent>>,
+    phase: Phase,
+    /// The peer's Close, once it is in.
+    peer_close: Option<CloseCode>,
+    /// What becomes of the peer's bytes.
+    ear: Ear,
+    expiry: Option<Box<(Tick, CloseReason)>>,
+    /// When the peer was last heard, and last sent a ping.
+    heard: Tick,
+    pinged: Tick,
+    /// Since when a write has made no progress.
+    stalled: Option<Tick>,
+    /// The earliest wake-up that is booked with the wheel.
+    booked: Option<Tick>,
+}
+
+impl<S, H> Session<S, H>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Handler,
+{
+    pub(crate) fn new(
+        io: S,
+        buffered: Bytes,
+        mut lease: Lease,
+        handler: H,
+        expiry: Option<Expiry>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        lease.begin();
+        let now = shared.wheel.now();
+        let expiry = expiry.map(|expiry| Box::new((shared.wheel.after(expiry.after), expiry.reason)));
+        Self {
+            io,
+            handler,
+            lease: Some(lease),
+            shared,
+            decoder: Decoder::default(),
+            backlog: (!buffered.is_empty()).then(|| buffered[..].into()),
+            unsent: None,
+            phase: Phase::Open,
+            peer_close: None,
+            ear: Ear::Open,
+            expiry,
+            heard: now,
+            pinged: now,
+            stalled: None,
+            booked: None,
+        }
+    }
+
+    /// Goes round until nothing moves. An error is the end.
+    fn drive(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<(), Ended> {
+        self.on_time(lease)?;
+        for _ in 0..TURNS {
+            self.obey(lease)?;
+            let input = self.poll_input(lease, cx)?;
+            let output = self.poll_output(lease, cx)?;
+            let advanced = output.dry && self.advance(lease, cx)?;
+            // Writing makes room in the outbox, for which reading may have been held up.
+            if !(advanced || input == Input::Moved || input == Input::Held && output.wrote) {
+                self.book(lease);
+                return Ok(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// Does what the connection was told to do.
+    fn obey(&mut self, lease: &Lease) -> Result<(), Ended> {
+        if !lease.connection().is_commanded() {
+            return Ok(());
+        }
+        match lease.connection().command() {
+            Command::Serve => {}
+            Command::Cut => return Err(Ended::aborted("cut")),
+            Command::Close(closing) => {
+                if matches!(self.phase, Phase::Open) {
+                    self.settle(lease, closing);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// No further message is taken; what is owed and queued still goes out.
+    fn settle(&mut self, lease: &Lease, closing: Closing) {
+        let told = self.guard(|handler| handler.on_closing(lease.connection(), &closing));
+        self.phase = Phase::Settling(Box::new(closing));
+        if told.is_none() {
+            self.close_with(lease, internal_error(), ClosedBy::Server);
+        }
+    }
+
+    /// Puts a Close behind what the connection's outbox holds. Nothing is pulled or taken after it.
+    fn close_with(&mut self, lease: &Lease, reason: CloseReason, by: ClosedBy) {
+        if self.phase.is_sealed() {
+            return;
+        }
+        self.seal(lease, &reason);
+        self.phase = Phase::Closing { code: reason.code, by };
+    }
+
+    /// Runs the application's code; a panic in it is caught, and answered with `None`.
+    fn guard<R>(&mut self, call: impl FnOnce(&mut H) -> R) -> Option<R> {
+        catch_unwind(AssertUnwindSafe(|| call(&mut self.handler))).ok()
+    }
+}
+
+/// The Close for a connection whose handler panicked.
+fn internal_error() -> CloseReason {
+    CloseReason::new(CloseCode::INTERNAL, "internal error")
+}
+
+impl<S, H> Future for Session<S, H>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Handler,
+{
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let Some(lease) = this.lease.take() else { return Poll::Ready(()) };
+        lease.connection().register(cx.waker());
+        match this.drive(&lease, cx) {
+            Ok(()) => {
+                this.lease = Some(lease);
+                Poll::Pending
+            }
+            Err(ended) => {
+                this.guard(|handler| handler.on_end(lease.connection(), &ended));
+                lease.end(ended);
+                Poll::Ready(())
+            }
+        }
+    }
+}

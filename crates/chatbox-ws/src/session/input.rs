@@ -1,0 +1,207 @@
+//! Reading: bytes in, messages to the application, control frames answered.
+
+use super::phase::Phase;
+use super::{Session, internal_error};
+use crate::decode::Event;
+use crate::frame;
+use crate::handler::{Handler, Message};
+use crate::violation::Violation;
+use chatbox_core::{CloseCode, CloseReason, ClosedBy, Ended, Lease};
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// One read. A larger buffer saves calls for large messages; it is shared by all sessions of a thread.
+const SCRATCH: usize = 64 * 1024;
+
+thread_local! {
+    /// The buffer that this thread's sessions read into: none of them holds one while its peer is silent.
+    static READ: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+}
+
+/// What becomes of the peer's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ear {
+    /// They are decoded.
+    Open,
+    /// They are discarded: a violation has taken their meaning, or nothing may follow a Close.
+    Deaf,
+    /// There will be no more.
+    Ended,
+}
+
+/// What reading came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    /// Something was read; there may be more.
+    Moved,
+    /// The socket has nothing; it will wake the task.
+    Idle,
+    /// Nothing is taken now: the outbox is full, or the application is busy.
+    Held,
+}
+
+impl<S, H> Session<S, H>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Handler,
+{
+    /// Reads once, or goes on with what was read before.
+    pub(super) fn poll_input(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<Input, Ended> {
+        if self.ear == Ear::Ended {
+            return Ok(Input::Idle);
+        }
+        if !self.takes(lease, cx) {
+            return Ok(Input::Held);
+        }
+        if let Some(mut backlog) = self.backlog.take() {
+            self.digest(lease, &mut backlog, cx);
+            return Ok(Input::Moved);
+        }
+        with_scratch(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
+                Poll::Pending => Ok(Input::Idle),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => self.on_eof(),
+                Poll::Ready(Ok(())) => {
+                    self.heard = self.shared.wheel.now();
+                    self.digest(lease, buffer.filled_mut(), cx);
+                    Ok(Input::Moved)
+                }
+                Poll::Ready(Err(error)) => Err(self.on_read_error(&error)),
+            }
+        })
+    }
+
+    /// Whether nothing lies unread behind the peer's Close.
+    pub(super) fn is_all_read(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.ear {
+            Ear::Ended => true,
+            // Something came behind the Close; there may be more of it.
+            Ear::Deaf => false,
+            Ear::Open => with_scratch(|scratch| {
+                let mut buffer = ReadBuf::new(scratch);
+                match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
+                    Poll::Pending | Poll::Ready(Err(_)) => true,
+                    Poll::Ready(Ok(())) => buffer.filled().is_empty(),
+                }
+            }),
+        }
+    }
+
+    /// Whether the peer is listened to now. Once the session is closing it always is, if only to find its Close.
+    fn takes(&mut self, lease: &Lease, cx: &mut Context<'_>) -> bool {
+        if !matches!(self.phase, Phase::Open) {
+            return true;
+        }
+        if lease.connection().is_full() {
+            return false;
+        }
+        match self.guard(|handler| handler.poll_ready(lease.connection(), cx)) {
+            Some(ready) => ready.is_ready(),
+            None => {
+                self.close_with(lease, internal_error(), ClosedBy::Server);
+                true
+            }
+        }
+    }
+
+    /// Decodes `bytes` and acts on what they say; keeps the rest when the application can take no more.
+    fn digest(&mut self, lease: &Lease, bytes: &mut [u8], cx: &mut Context<'_>) {
+        let mut at = 0;
+        while at < bytes.len() && self.ear == Ear::Open {
+            if self.peer_close.is_some() {
+                // Section 5.5.1: nothing may follow a Close.
+                self.ear = Ear::Deaf;
+                return;
+            }
+            if at > 0 && !self.takes(lease, cx) {
+                self.backlog = Some(bytes[at..].into());
+                return;
+            }
+            match self.decoder.decode(self.shared.settings.accept, &mut bytes[at..]) {
+                Ok(step) => {
+                    at += step.used;
+                    match step.event {
+                        Some(event) => self.on_event(lease, event),
+                        None => return,
+                    }
+                }
+                Err(violation) => self.on_violation(lease, violation),
+            }
+        }
+    }
+
+    fn on_event(&mut self, lease: &Lease, event: Event<'_>) {
+        match event {
+            Event::Text(text) => self.on_message(lease, Message::Text(&text)),
+            Event::Binary(payload) => self.on_message(lease, Message::Binary(&payload)),
+            Event::Ping(payload) if !self.phase.is_sealed() => {
+                lease.connection().push(|out| frame::pong(&payload, out));
+            }
+            Event::Ping(_) | Event::Pong(_) => {}
+            Event::Close(code, _) => {
+                let code = code.unwrap_or(CloseCode::NORMAL);
+                self.peer_close = Some(code);
+                // The answer carries the peer's own code (section 5.5.1); if our Close is under way, this is its echo.
+                self.close_with(lease, CloseReason::new(code, ""), ClosedBy::Client);
+            }
+        }
+    }
+
+    fn on_message(&mut self, lease: &Lease, message: Message<'_>) {
+        if !matches!(self.phase, Phase::Open) {
+            return;
+        }
+        match self.guard(|handler| handler.on_message(lease.connection(), message)) {
+            Some(Ok(())) => {}
+            Some(Err(reason)) => self.close_with(lease, reason, ClosedBy::Server),
+            None => self.close_with(lease, internal_error(), ClosedBy::Server),
+        }
+    }
+
+    fn on_violation(&mut self, lease: &Lease, violation: Violation) {
+        self.ear = Ear::Deaf;
+        self.close_with(lease, violation.close_reason(), ClosedBy::Server);
+    }
+
+    fn on_eof(&mut self) -> Result<Input, Ended> {
+        match self.phase {
+            Phase::Lingering { code, by, .. } => Err(Ended::closed(code, by)),
+            // The peer may have shut its side behind its Close, and still wait for ours.
+            _ if self.peer_close.is_some() || self.ear == Ear::Deaf => {
+                self.ear = Ear::Ended;
+                Ok(Input::Moved)
+            }
+            _ => Err(Ended::peer_gone("eof")),
+        }
+    }
+
+    fn on_read_error(&self, error: &io::Error) -> Ended {
+        match self.phase {
+            // Both Closes are exchanged: how the peer got rid of its socket does not matter any more.
+            Phase::Lingering { code, by, .. } if self.peer_close.is_some() => Ended::closed(code, by),
+            _ => Ended::peer_gone(kind(error)),
+        }
+    }
+}
+
+/// A word for an I/O error, fit for a metric label.
+pub(super) fn kind(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset => "reset",
+        io::ErrorKind::BrokenPipe => "broken_pipe",
+        io::ErrorKind::TimedOut => "tcp_timeout",
+        _ => "io",
+    }
+}
+
+/// Lends this thread's read buffer; a nested use would allocate one of its own.
+fn with_scratch<R>(use_it: impl FnOnce(&mut [u8]) -> R) -> R {
+    let mut scratch = READ.take().unwrap_or_else(|| vec![0; SCRATCH].into());
+    let result = use_it(&mut scratch);
+    READ.set(Some(scratch));
+    result
+}

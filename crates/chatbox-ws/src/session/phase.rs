@@ -1,0 +1,86 @@
+//! Where a session stands in its close handshake (RFC 6455 section 7).
+
+use super::Session;
+use super::input::Ear;
+use crate::handler::Handler;
+use crate::wheel::Tick;
+use chatbox_core::{CloseCode, ClosedBy, Closing, Ended, Lease, Outcome};
+use std::pin::Pin;
+use std::task::Context;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// The phases follow one another in this order; some are passed over.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Messages are exchanged.
+    Open,
+    /// Told to close: what is owed is awaited, what is queued is written.
+    Settling(Box<Closing>),
+    /// Our Close is behind everything in `unsent`.
+    Closing { code: CloseCode, by: ClosedBy },
+    /// Our Close is written; the peer's is awaited until the deadline.
+    AwaitingEcho { code: CloseCode, deadline: Tick },
+    /// Our side of the stream is shut; input is discarded until the peer has shut its own, so that no unread byte turns
+    /// our FIN into a reset that could destroy the Close on its way.
+    Lingering { code: CloseCode, by: ClosedBy, deadline: Tick },
+}
+
+impl Phase {
+    /// Whether our Close is queued or written: nothing may follow it.
+    pub(super) fn is_sealed(&self) -> bool {
+        matches!(self, Self::Closing { .. } | Self::AwaitingEcho { .. } | Self::Lingering { .. })
+    }
+}
+
+impl<S, H> Session<S, H>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Handler,
+{
+    /// Moves on if the phase has done its part, everything that was to be written being written. Says whether it did.
+    pub(super) fn advance(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<bool, Ended> {
+        match &self.phase {
+            Phase::Settling(closing) if lease.connection().owed() == 0 => {
+                let closing = closing.clone();
+                // A panic here leaves the last words unsaid; the Close says the rest.
+                let _ = self.guard(|handler| handler.last_words(lease.connection(), &closing));
+                self.close_with(lease, closing.reason, ClosedBy::Server);
+            }
+            &Phase::Closing { code, by } if self.peer_close.is_some() || self.ear != Ear::Open => {
+                self.finish(code, by, cx)?;
+            }
+            &Phase::Closing { code, .. } => {
+                let deadline = self.shared.wheel.after(self.shared.settings.close_handshake);
+                self.phase = Phase::AwaitingEcho { code, deadline };
+            }
+            &Phase::AwaitingEcho { code, .. } if self.peer_close.is_some() || self.ear != Ear::Open => {
+                self.finish(code, ClosedBy::Server, cx)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// No frame will be sent or read any more. With both Closes exchanged and nothing unread the socket can be closed at
+    /// once; otherwise our side is shut, and the peer given the time of a close handshake to shut its own.
+    fn finish(&mut self, code: CloseCode, by: ClosedBy, cx: &mut Context<'_>) -> Result<(), Ended> {
+        if self.is_all_read(cx) {
+            return Err(Ended::closed(code, by));
+        }
+        let deadline = self.shared.wheel.after(self.shared.settings.close_handshake);
+        self.ear = Ear::Deaf;
+        self.phase = Phase::Lingering { code, by, deadline };
+        // A failure shows up when reading; a stream that cannot be shut at once is shut when it is dropped.
+        let _ = Pin::new(&mut self.io).poll_shutdown(cx);
+        Ok(())
+    }
+
+    /// The peer has had its time.
+    pub(super) fn timed_out(&self, error: &'static str) -> Ended {
+        let code = match self.phase {
+            Phase::Closing { code, .. } | Phase::AwaitingEcho { code, .. } | Phase::Lingering { code, .. } => code,
+            Phase::Open | Phase::Settling(_) => CloseCode::ABNORMAL,
+        };
+        Ended { outcome: Outcome::TimedOut, code, by: ClosedBy::Server, error: Some(error) }
+    }
+}

@@ -1,0 +1,98 @@
+//! Deadlines: heartbeat, stalled writes, the close handshake, expiry. All of them in ticks of the shared wheel.
+
+use super::Session;
+use super::phase::Phase;
+use crate::frame;
+use crate::handler::Handler;
+use crate::wheel::Tick;
+use chatbox_core::{CloseCode, CloseReason, ClosedBy, Ended, Lease};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+impl<S, H> Session<S, H>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Handler,
+{
+    /// Does what has come due, if the wheel has called.
+    pub(super) fn on_time(&mut self, lease: &Lease) -> Result<(), Ended> {
+        if !lease.connection().take_tick() {
+            return Ok(());
+        }
+        self.booked = None;
+        let now = self.shared.wheel.now();
+        self.check_stall(lease, now)?;
+        match self.phase {
+            Phase::Open => self.check_peer(lease, now),
+            Phase::AwaitingEcho { deadline, .. } if now >= deadline => Err(self.timed_out("close_timeout")),
+            Phase::Lingering { code, by, deadline } if now >= deadline => {
+                // With both Closes exchanged the handshake is complete; the peer only keeps its socket.
+                Err(if self.peer_close.is_some() { Ended::closed(code, by) } else { self.timed_out("close_timeout") })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Books the next wake-up, unless an earlier one is booked.
+    pub(super) fn book(&mut self, lease: &Lease) {
+        let due = self.due();
+        if self.booked.is_none_or(|booked| due < booked) {
+            self.booked = Some(self.shared.wheel.book(lease.connection(), due));
+        }
+    }
+
+    fn due(&self) -> Tick {
+        let settings = &self.shared.settings;
+        let ticks = |duration| self.shared.wheel.ticks(duration) + 1;
+        let phase = match self.phase {
+            Phase::Open => {
+                let heartbeat = self.next_ping().min(self.heard + ticks(settings.heartbeat_timeout));
+                self.expiry.as_ref().map_or(heartbeat, |expiry| heartbeat.min(expiry.0))
+            }
+            Phase::AwaitingEcho { deadline, .. } | Phase::Lingering { deadline, .. } => deadline,
+            Phase::Settling(_) | Phase::Closing { .. } => Tick::MAX,
+        };
+        phase.min(self.stall_deadline().unwrap_or(Tick::MAX))
+    }
+
+    fn next_ping(&self) -> Tick {
+        self.heard.max(self.pinged) + self.shared.wheel.ticks(self.shared.settings.heartbeat_interval) + 1
+    }
+
+    /// When a write that makes no progress has lasted too long. A peer that is being closed has the time of a close handshake.
+    fn stall_deadline(&self) -> Option<Tick> {
+        let settings = &self.shared.settings;
+        let bound = if matches!(self.phase, Phase::Open) { settings.write_timeout } else { settings.close_handshake };
+        Some(self.stalled? + self.shared.wheel.ticks(bound) + 1)
+    }
+
+    fn check_stall(&mut self, lease: &Lease, now: Tick) -> Result<(), Ended> {
+        if self.stall_deadline().is_none_or(|deadline| now < deadline) {
+            return Ok(());
+        }
+        if !matches!(self.phase, Phase::Open) {
+            return Err(self.timed_out("write_timeout"));
+        }
+        // The Close waits behind the one frame that is half written; the rest would only keep it from arriving.
+        self.forget_unsent();
+        drop(lease.connection().take_outbox());
+        self.close_with(lease, CloseReason::new(CloseCode::TRY_AGAIN, "too slow"), ClosedBy::Server);
+        self.stalled = Some(now);
+        Ok(())
+    }
+
+    fn check_peer(&mut self, lease: &Lease, now: Tick) -> Result<(), Ended> {
+        if let Some(expiry) = self.expiry.take_if(|expiry| now >= expiry.0) {
+            self.close_with(lease, expiry.1, ClosedBy::Server);
+            return Ok(());
+        }
+        let wheel = &self.shared.wheel;
+        if now >= self.heard + wheel.ticks(self.shared.settings.heartbeat_timeout) {
+            return Err(Ended::peer_gone("heartbeat_timeout"));
+        }
+        if now >= self.next_ping() {
+            self.pinged = now;
+            lease.connection().push(frame::ping);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! What a peer can do wrong, and the close code that answers it.
+
+use chatbox_core::{CloseCode, CloseReason};
+
+/// A breach of RFC 6455 or of this endpoint's limits, found by the [`Decoder`](crate::Decoder). Nothing may be read
+/// from the peer as frames after one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Violation {
+    /// A reserved bit is set and no extension was negotiated (section 5.2).
+    #[error("reserved bits set")]
+    ReservedBits,
+    /// An opcode without a meaning (section 5.2).
+    #[error("reserved opcode")]
+    ReservedOpcode,
+    /// A client's frame that is not masked (section 5.1).
+    #[error("frame not masked")]
+    Unmasked,
+    /// A length that is not in its shortest form, or above 2^63 (section 5.2).
+    #[error("bad length encoding")]
+    BadLength,
+    /// A control frame that is fragmented or longer than 125 bytes (section 5.5).
+    #[error("bad control frame")]
+    BadControlFrame,
+    /// A continuation without a beginning (section 5.4).
+    #[error("unexpected continuation")]
+    UnexpectedContinuation,
+    /// A new message inside a fragmented one (section 5.4).
+    #[error("expected a continuation")]
+    ExpectedContinuation,
+    /// A Close frame with half a code, or a code that must not be sent (sections 5.5.1 and 7.4).
+    #[error("bad close frame")]
+    BadClose,
+    /// Text, or the reason of a Close, that is not UTF-8 (section 8.1).
+    #[error("text is not UTF-8")]
+    InvalidUtf8,
+    /// A message larger than this endpoint takes (section 7.4.1, code 1009).
+    #[error("message too large")]
+    TooLarge,
+    /// A binary message where only text is taken (section 7.4.1, code 1003).
+    #[error("binary messages are not accepted")]
+    Binary,
+}
+
+impl Violation {
+    /// The close code that says so.
+    #[must_use]
+    pub const fn close_code(self) -> CloseCode {
+        match self {
+            Self::ReservedBits
+            | Self::ReservedOpcode
+            | Self::Unmasked
+            | Self::BadLength
+            | Self::BadControlFrame
+            | Self::UnexpectedContinuation
+            | Self::ExpectedContinuation
+            | Self::BadClose => CloseCode::PROTOCOL,
+            Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
+            Self::TooLarge => CloseCode::TOO_BIG,
+            Self::Binary => CloseCode::UNSUPPORTED,
+        }
+    }
+
+    /// The Close that answers it.
+    #[must_use]
+    pub fn close_reason(self) -> CloseReason {
+        CloseReason::new(self.close_code(), self.to_string())
+    }
+}
