@@ -1,2 +1,30 @@
-//! Tasks.
-fn main() {}
+//! `cargo xtask`: the project's chores, as a program. `cargo xtask help` lists them.
+
+mod process;
+mod python;
+mod readme;
+mod test;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The project's chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything CI runs, and say what was not run and why
+    Test(test::Options),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Arguments::parse().command {
+        Command::Test(options) => test::run(&options),
+    }
+}

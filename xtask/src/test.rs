@@ -1,0 +1,165 @@
+//! `cargo xtask test`: every step CI runs, one after the other, with a summary that hides nothing.
+
+mod dependencies;
+mod mongodb;
+mod scratch;
+mod summary;
+
+use crate::process;
+use crate::workspace::cargo;
+use anyhow::{Result, bail};
+use std::env;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+use summary::{Outcome, Summary};
+
+/// What to run.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Run only this step; may be given more than once
+    #[arg(long, value_name = "STEP")]
+    only: Vec<String>,
+    /// Name the steps and run nothing
+    #[arg(long)]
+    list: bool,
+}
+
+/// One step. It fails by an error; what it could not run at all is an [`Outcome`].
+struct Step {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&mut Session) -> Result<Outcome>,
+}
+
+/// What steps share.
+struct Session {
+    /// CI, where whatever can be installed has to be.
+    strict: bool,
+    /// Started by one step for another.
+    mongodb: Option<mongodb::Server>,
+}
+
+// All steps that compile take the same features, so that they share what is built: the lints and the documentation one
+// set of dependencies, the tests and the documentation tests another. The scratch crates show that the default features do.
+const STEPS: &[Step] = &[
+    Step {
+        name: "format",
+        about: "every file is formatted",
+        run: |_| passes(cargo().args(["fmt", "--all", "--check"])),
+    },
+    Step { name: "lints", about: "clippy has nothing to say", run: |_| lints() },
+    Step {
+        name: MONGODB,
+        about: "a MongoDB-compatible server for the tests, unless one is named",
+        run: mongodb::start,
+    },
+    Step { name: TESTS, about: "unit and integration tests, and the tidy checks", run: tests },
+    Step {
+        name: "doc-tests",
+        about: "the examples in the documentation",
+        run: |_| passes(cargo().args(["test", "--workspace", "--all-features", "--doc"])),
+    },
+    Step { name: "docs", about: "the documentation builds without a warning", run: |_| docs() },
+    Step { name: "scratch-crates", about: "each library works alone, as its README says", run: |_| scratch::run_all() },
+    Step {
+        name: "dependencies",
+        about: "licences, versions and sources of what we depend on",
+        run: dependencies::policy,
+    },
+    Step { name: "advisories", about: "known vulnerabilities in what we depend on", run: dependencies::advisories },
+];
+const MONGODB: &str = "mongodb-server";
+const TESTS: &str = "tests";
+
+/// Runs the steps that `options` choose; the exit code says whether none failed.
+///
+/// # Errors
+/// When `options` name a step that does not exist.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let steps = chosen(&options.only)?;
+    if options.list {
+        for step in steps {
+            println!("{:<16} {}", step.name, step.about);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+
+    let mut session = Session { strict: env::var_os("CI").is_some_and(|ci| ci == "true"), mongodb: None };
+    let mut summary = Summary::default();
+    for step in steps {
+        println!("==> {}: {}", step.name, step.about);
+        let started = Instant::now();
+        let outcome = (step.run)(&mut session).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
+        println!("{}", summary.add(step.name, outcome, started.elapsed()));
+    }
+    print!("\n{summary}");
+    Ok(if summary.all_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The steps named, or all of them. Who runs the tests alone also gets the server that they need.
+fn chosen(only: &[String]) -> Result<Vec<&'static Step>> {
+    if let Some(unknown) = only.iter().find(|name| STEPS.iter().all(|step| step.name != **name)) {
+        bail!("there is no step `{unknown}`: `cargo xtask test --list` names them");
+    }
+    let is_chosen =
+        |name| only.is_empty() || only.iter().any(|chosen| chosen == name || name == MONGODB && chosen == TESTS);
+    Ok(STEPS.iter().filter(|step| is_chosen(step.name)).collect())
+}
+
+fn passes(command: &mut Command) -> Result<Outcome> {
+    process::run(command)?;
+    Ok(Outcome::Passed)
+}
+
+fn lints() -> Result<Outcome> {
+    passes(cargo().args(["clippy", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"]))
+}
+
+fn tests(session: &mut Session) -> Result<Outcome> {
+    let nextest = cargo().args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
+    let mut command = cargo();
+    if nextest {
+        command.args(["nextest", "run"]);
+    } else {
+        // All that nextest runs, but without its time limits and its turns for the heavy tests.
+        command.args(["test", "--lib", "--bins", "--tests", "--examples"]);
+    }
+    command.args(["--workspace", "--all-features", "--no-fail-fast"]);
+    // Taken, so that the server ends with this step.
+    let server = session.mongodb.take();
+    if let Some(server) = &server {
+        command.envs(server.environment());
+    }
+    passes(&mut command)
+}
+
+fn docs() -> Result<Outcome> {
+    let mut doc = cargo();
+    doc.args(["doc", "--workspace", "--all-features", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings");
+    passes(&mut doc)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STEPS, chosen};
+
+    fn names(only: &[&str]) -> Vec<&'static str> {
+        let only: Vec<String> = only.iter().map(|name| name.to_string()).collect();
+        chosen(&only).unwrap().iter().map(|step| step.name).collect()
+    }
+
+    #[test]
+    fn all_steps_are_run_by_default() {
+        assert_eq!(names(&[]).len(), STEPS.len());
+    }
+
+    #[test]
+    fn the_tests_alone_still_get_their_server() {
+        assert_eq!(names(&["tests", "format"]), ["format", "mongodb-server", "tests"]);
+    }
+
+    #[test]
+    fn an_unknown_step_is_an_error() {
+        assert!(chosen(&["no-such-step".to_owned()]).is_err());
+    }
+}
