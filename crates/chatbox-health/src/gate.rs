@@ -55,10 +55,10 @@ impl Gate {
         *self.position.borrow()
     }
 
-    /// Waits until the gate is closed; at once if it is. Cancel-safe.
-    pub(crate) async fn closed(&self) {
+    /// Waits until the gate is closed, and says how; at once if it is. Cancel-safe.
+    pub(crate) async fn closed(&self) -> Position {
         let mut position = self.position.subscribe();
-        position.wait_for(|position| !position.open).await.expect("`self` keeps the sender alive");
+        *position.wait_for(|position| !position.open).await.expect("`self` keeps the sender alive")
     }
 }
 

@@ -10,6 +10,7 @@ use axum::Router;
 use axum::http::header;
 use axum::routing::get;
 
+use crate::gate::Position;
 use crate::probe::Probe;
 use crate::{Check, Gate, Readiness, Status};
 
@@ -49,12 +50,12 @@ impl Health {
                 completion.await;
             }
         };
-        tokio::select! {
+        let position = tokio::select! {
             biased; // With the gate closed, `refreshed` must not even begin.
-            () = self.gate.closed() => {}
-            () = refreshed => {}
-        }
-        self.last_known()
+            closed = self.gate.closed() => closed,
+            () = refreshed => self.gate.position(),
+        };
+        self.last_known(position)
     }
 
     /// The routes `/healthz` and `/readyz` for GET and HEAD, to be merged into or nested in the
@@ -67,11 +68,9 @@ impl Health {
         Router::new().route("/healthz", get(healthz)).route("/readyz", get(async move || health.readiness().await))
     }
 
-    fn last_known(&self) -> Readiness {
+    fn last_known(&self, position: Position) -> Readiness {
         let checks: BTreeMap<_, _> =
             self.probes.iter().map(|(name, probe)| (name.clone(), probe.last_known())).collect();
-        // The gate is read last: a probe must not say "ready" after the gate was closed.
-        let position = self.gate.position();
         let passing = checks.values().all(|check| check.status == Status::Ready);
         Readiness { status: Status::ready_if(position.open && passing), phase: position.phase, checks }
     }

@@ -1,5 +1,6 @@
 //! One check with its timeout, its single flight and its cached result.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,12 +34,12 @@ impl Probe {
     ///
     /// The run belongs to no caller: it goes on when the returned future is dropped.
     pub(crate) fn refresh(self: &Arc<Self>) -> impl Future<Output = ()> + use<> {
-        let (mut stale, mut start, mut seen) = (false, false, 0);
+        let (mut start, mut wait_past) = (false, None);
         self.known.send_if_modified(|known| {
-            stale = known.is_stale();
-            start = stale && !known.running;
-            known.running |= start;
-            seen = known.runs;
+            if known.is_stale() {
+                start = !mem::replace(&mut known.running, true);
+                wait_past = Some(known.runs);
+            }
             false // Nobody waits for a run to begin.
         });
         if start {
@@ -46,11 +47,11 @@ impl Probe {
         }
         let mut known = self.known.subscribe();
         async move {
-            if stale {
+            if let Some(seen) = wait_past {
                 // Any completion will do. Waiting for "not running" could miss it when the next
                 // run begins before this task is polled again. An error would mean that the probe
                 // is gone, and with it whoever asked.
-                let _ = known.wait_for(|known| known.runs != seen).await;
+                let _ = known.wait_for(|known| known.runs > seen).await;
             }
         }
     }
@@ -61,7 +62,7 @@ struct Known {
     report: CheckReport,
     fresh_until: Option<Instant>,
     running: bool,
-    /// How many runs have completed; wraps, which no waiter lives to see.
+    /// How many runs have completed.
     runs: u64,
 }
 
@@ -75,7 +76,7 @@ impl Known {
         self.report = report(Some(latency), outcome);
         self.fresh_until = Some(Instant::now() + cache);
         self.running = false;
-        self.runs = self.runs.wrapping_add(1);
+        self.runs += 1;
     }
 }
 
