@@ -23,7 +23,7 @@ enum Command {
     Test(test::Options),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Test(options) => test::run(&options),
     }

@@ -37,7 +37,7 @@ pub(super) fn advisories(session: &mut Session) -> Result<Outcome> {
     if run_within(&mut fetch, FETCH).is_err() {
         return Ok(Outcome::NotRun("the advisory database cannot be fetched from here".to_owned()));
     }
-    run(Command::new(program).args(["check", "--disable-fetch", "advisories"]).current_dir(root()))?;
+    run(Command::new(program).args(["check", "advisories"]).current_dir(root()))?;
     Ok(Outcome::Passed)
 }
 

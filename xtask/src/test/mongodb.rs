@@ -4,7 +4,7 @@ use super::Session;
 use super::summary::Outcome;
 use crate::process::wait_within;
 use crate::python;
-use crate::workspace::scratch_folder;
+use crate::workspace::{root, scratch_folder};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -59,7 +59,7 @@ impl Server {
         let output = File::create(&log)?;
         let port = free_port()?;
         let process = Command::new(python)
-            .args(["-c", include_str!("mongodb_server.py")])
+            .arg(root().join("xtask/src/test/mongodb_server.py"))
             .args(["--port", &port.to_string(), "--storage-path", ":memory:", "--enable-test-commands"])
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)
