@@ -4,10 +4,12 @@
 
 mod error;
 mod memory;
+mod sqlite;
 mod store;
 mod url;
 
 pub use error::StoreError;
 pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;
 pub use store::{Append, Appended, BoxFuture, Draft, MAX_READ_BYTES, Placed, Span, Store, Stored};
 pub use url::open;

@@ -3,9 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::future::ready;
-use std::sync::Arc;
-
-use parking_lot::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::store::within_read_bytes;
 use crate::{Append, Appended, BoxFuture, Draft, Placed, Span, Store, StoreError, Stored};
@@ -42,7 +40,11 @@ impl MemoryStore {
         &self,
         work: impl FnOnce(&mut HashMap<Arc<str>, Room>) -> T,
     ) -> BoxFuture<'_, Result<T, StoreError>> {
-        Box::pin(ready(self.rooms.lock().as_mut().map(work).ok_or(StoreError::Closed)))
+        Box::pin(ready(self.lock().as_mut().map(work).ok_or(StoreError::Closed)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<HashMap<Arc<str>, Room>>> {
+        self.rooms.lock().expect("nothing panics while it holds the lock")
     }
 }
 
@@ -82,7 +84,7 @@ impl Store for MemoryStore {
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        *self.rooms.lock() = None;
+        *self.lock() = None;
         Box::pin(ready(Ok(())))
     }
 }

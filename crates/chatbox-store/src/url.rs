@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::{MemoryStore, Store, StoreError};
+use crate::{MemoryStore, SqliteStore, Store, StoreError};
 
 /// Opens the store that a URL names: `sqlite:PATH` or `memory:`.
 ///
+/// `sqlite://PATH` is the same as `sqlite:PATH`, so an absolute path has three slashes there.
 /// To be called within a tokio runtime.
 ///
 /// # Errors
@@ -18,6 +19,10 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
         return invalid("it has no scheme, like sqlite: in sqlite:PATH");
     };
     match scheme {
+        "sqlite" => match rest.strip_prefix("//").unwrap_or(rest) {
+            "" => invalid("a path follows sqlite:"),
+            path => Ok(Arc::new(SqliteStore::open(path).await?)),
+        },
         "memory" if rest.is_empty() => Ok(Arc::new(MemoryStore::new())),
         "memory" => invalid("nothing follows memory:"),
         "mongodb" | "mongodb+srv" => Err(StoreError::NotBuiltIn { backend: "mongodb" }),

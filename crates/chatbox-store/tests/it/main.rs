@@ -4,5 +4,6 @@
 
 mod conformance;
 mod memory;
+mod sqlite;
 mod support;
 mod urls;

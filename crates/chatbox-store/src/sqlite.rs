@@ -1,0 +1,114 @@
+//! The log in a SQLite file: one writer thread that commits in groups, readers beside it.
+
+mod file;
+mod log;
+mod readers;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::{Append, Appended, BoxFuture, Span, Store, StoreError, Stored};
+
+use self::file::Database;
+use self::readers::Readers;
+use self::writer::Writer;
+
+/// A store in one SQLite file, for services that run on one machine.
+///
+/// A commit is on the disk when [`append`](Store::append) returns (`journal_mode=WAL`,
+/// `synchronous=FULL`). Whatever is queued while one commit is written goes into the next one
+/// together. Beside the file lie `-wal` and `-shm`, which belong to it while it is open or after a
+/// crash, and `-lock`, which keeps a second process out and may be deleted when none runs. Other
+/// programs may read the file at any time (to back it up, say).
+///
+/// A commit waits for at most one second for the lock of another program that writes to the file.
+/// After [`expire`](Store::expire) the file does not shrink; its free space is used again.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+}
+
+impl SqliteStore {
+    /// Opens the file, creates it if there is none, and brings one of an older version up to date.
+    ///
+    /// To be called within a tokio runtime. Dropping the future leaves nothing half done.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Foreign`], [`StoreError::Newer`] and [`StoreError::InUse`] refuse a file and
+    /// leave it as it is; [`StoreError::Open`] when the directory does not exist, or anything is not
+    /// writable.
+    pub async fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let path = path.into();
+        let opening = tokio::task::spawn_blocking(move || Self::start(&path, file::open(&path)?));
+        opening.await.map_err(unavailable)?
+    }
+
+    fn start(path: &Path, database: Database) -> Result<Self, StoreError> {
+        let Database { lock, writer, readers } = database;
+        let writer = Writer::start(writer, lock)
+            .map_err(|source| StoreError::Open { path: path.into(), source: Arc::new(source) })?;
+        Ok(Self { writer, readers: Readers::new(readers) })
+    }
+}
+
+impl Store for SqliteStore {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn append(&self, batch: Arc<[Append]>) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
+        Box::pin(self.writer.run(move |log| log::append(log, &batch)))
+    }
+
+    fn span(&self, room: &str) -> BoxFuture<'_, Result<Span, StoreError>> {
+        let room = room.to_owned();
+        Box::pin(self.readers.run(move |log| log::span(log, &room)))
+    }
+
+    fn read(&self, room: &str, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>> {
+        let room = room.to_owned();
+        Box::pin(self.readers.run(move |log| log::read(log, &room, after, limit)))
+    }
+
+    fn find(&self, room: &str, user: &str, id: &str) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
+        let (room, user, id) = (room.to_owned(), user.to_owned(), id.to_owned());
+        Box::pin(self.readers.run(move |log| log::find(log, &room, &user, &id)))
+    }
+
+    fn expire(&self, before_ms: i64) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(async move {
+            let mut removed = 0;
+            let mut rest = Some(log::Rooms::All);
+            while let Some(rooms) = rest {
+                let step = self.writer.run(move |log| log::expire(log, before_ms, rooms)).await?;
+                removed += step.removed;
+                rest = step.rest;
+            }
+            Ok(removed)
+        })
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.writer.run(log::probe))
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async {
+            // The writer comes last: whoever closes the file last tidies up the write-ahead log.
+            self.readers.close().await;
+            self.writer.close().await;
+            Ok(())
+        })
+    }
+}
+
+const NAME: &str = "sqlite";
+
+fn unavailable(source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Unavailable { store: NAME, source: Arc::new(source) }
+}

@@ -1,0 +1,144 @@
+//! Opening the file: whose it is, of which version, and that nobody else has it.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf, absolute};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use crate::StoreError;
+
+/// How many reads run side by side.
+const READERS: usize = 4;
+
+/// How long to wait for another program's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Marks the file as ours: "chbx".
+const APPLICATION_ID: i64 = 0x6368_6278;
+
+/// The schema. `PRAGMA user_version` counts how many of these a file has been through: append, never
+/// change.
+const MIGRATIONS: &[&str] = &["
+    -- The head outlives the messages, which expire.
+    CREATE TABLE rooms (
+        id   INTEGER PRIMARY KEY,
+        name TEXT    NOT NULL UNIQUE,
+        head INTEGER NOT NULL
+    ) STRICT;
+    -- A room's messages lie side by side, in the order in which they are read.
+    CREATE TABLE messages (
+        room  INTEGER NOT NULL REFERENCES rooms,
+        seq   INTEGER NOT NULL,
+        user  TEXT    NOT NULL,
+        id    TEXT    NOT NULL,
+        body  TEXT    NOT NULL,
+        at_ms INTEGER NOT NULL,
+        PRIMARY KEY (room, seq),
+        UNIQUE (room, user, id)
+    ) STRICT, WITHOUT ROWID;
+    -- Written to, and emptied again, to see whether writing works.
+    CREATE TABLE probe (data BLOB NOT NULL) STRICT;
+"];
+
+/// An open file, and the lock that says so to other processes.
+pub(super) struct Database {
+    pub(super) lock: File,
+    pub(super) writer: Connection,
+    pub(super) readers: Vec<Connection>,
+}
+
+/// Opens the file for writing and reading. Blocks.
+pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
+    // Followed here, so that one file has one lock whatever it is called, and never taken for one
+    // of the names that SQLite reads in its own way (`:memory:`, `file:…`).
+    let actual = path.canonicalize().or_else(|_| absolute(path));
+    let actual = actual.map_err(|error| cannot_open(path, error))?;
+    let lock = lock(path, &actual)?;
+    let refused = |error| refused(path, error);
+    let mut writer =
+        connect(&actual, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE).map_err(refused)?;
+    check(path, &writer)?;
+    prepare(&mut writer).map_err(refused)?;
+    let readers = (0..READERS)
+        .map(|_| connect(&actual, OpenFlags::SQLITE_OPEN_READ_ONLY))
+        .collect::<Result<_, _>>()
+        .map_err(refused)?;
+    Ok(Database { lock, writer, readers })
+}
+
+/// Keeps other processes out. SQLite's own locks would either let a second writer in or keep our
+/// readers out.
+fn lock(path: &Path, actual: &Path) -> Result<File, StoreError> {
+    let mut name = actual.as_os_str().to_owned();
+    name.push("-lock");
+    let lock = File::options().create(true).truncate(false).write(true).open(PathBuf::from(name));
+    let lock = lock.map_err(|error| cannot_open(path, error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.into() }),
+        Err(TryLockError::Error(error)) => Err(cannot_open(path, error)),
+    }
+}
+
+fn connect(actual: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(actual, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+/// Refuses a file that is not ours to write to, before anything is written.
+fn check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+    let number = |sql| connection.query_row(sql, (), |row| row.get(0));
+    let number = |sql| -> Result<i64, _> { number(sql).map_err(|error| refused(path, error)) };
+    let application = number("PRAGMA application_id")?;
+    let found = number("PRAGMA user_version")?;
+    let empty = number("SELECT count(*) FROM sqlite_schema")? == 0;
+    let known = MIGRATIONS.len() as i64;
+    match application {
+        APPLICATION_ID if found > known => {
+            return Err(StoreError::Newer { path: path.into(), found, known });
+        }
+        APPLICATION_ID if found >= 0 => {}
+        0 if empty && found == 0 => {}
+        _ => return Err(StoreError::Foreign { path: path.into() }),
+    }
+    // SQLite opens a file that it may not write to for reading instead, and does not say so.
+    match connection.is_readonly("main").map_err(|error| refused(path, error))? {
+        true => Err(cannot_open(path, io::Error::from(io::ErrorKind::PermissionDenied))),
+        false => Ok(()),
+    }
+}
+
+/// Makes commits durable, and the schema that of today.
+fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    // On macOS an ordinary fsync leaves the data in the drive's cache.
+    connection.pragma_update(None, "fullfsync", true)?;
+    // What a long write-ahead log once took is given back.
+    connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
+
+    let migration = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: u32 = migration.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for step in MIGRATIONS.iter().skip(version as usize) {
+        migration.execute_batch(step)?;
+    }
+    migration.pragma_update(None, "application_id", APPLICATION_ID)?;
+    migration.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
+    migration.commit()
+}
+
+fn refused(path: &Path, error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => StoreError::Foreign { path: path.into() },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse { path: path.into() },
+        _ => cannot_open(path, error),
+    }
+}
+
+fn cannot_open(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Open { path: path.into(), source: Arc::new(source) }
+}

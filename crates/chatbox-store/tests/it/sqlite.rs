@@ -1,0 +1,17 @@
+//! The SQLite store: conformance, and what holds for its file.
+
+mod crash;
+mod file;
+
+use std::sync::Arc;
+
+use chatbox_store::{SqliteStore, Store};
+use tempfile::TempDir;
+
+async fn open() -> (Arc<dyn Store>, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path().join("chatbox.db")).await.unwrap();
+    (Arc::new(store), directory)
+}
+
+crate::conformance::conformance_tests!(open);
