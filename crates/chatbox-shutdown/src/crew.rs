@@ -1,6 +1,5 @@
 //! The participants of one phase at work.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -19,8 +18,8 @@ pub(crate) struct Crew {
     phase: Phase,
     started: Instant,
     tasks: JoinSet<Result<Ending, BoxError>>,
-    /// The names of those that have not ended.
-    names: HashMap<Id, String>,
+    /// The names of those that have not ended, as they were registered.
+    names: Vec<(Id, String)>,
     conditions: JoinSet<()>,
     /// Whether the phase lasts until it is told to end.
     open_ended: bool,
@@ -45,10 +44,10 @@ impl Crew {
     pub(crate) fn start(phase: Phase, roster: &mut Roster, end: Instant) -> Self {
         let started = Instant::now();
         let cut = watch::Sender::new(Cut::No);
-        let (mut tasks, mut names) = (JoinSet::new(), HashMap::new());
+        let (mut tasks, mut names) = (JoinSet::new(), Vec::new());
         for participant in roster.participants.extract_if(.., |participant| participant.phase == phase) {
             let work = (participant.start)(Budget::shared(started, end, cut.subscribe()));
-            names.insert(tasks.spawn(work).id(), participant.name);
+            names.push((tasks.spawn(work).id(), participant.name));
         }
         let mut conditions = JoinSet::new();
         if phase == Phase::LameDuck {
@@ -101,7 +100,7 @@ impl Crew {
         self.tasks.abort_all();
         let _ = timeout(ABORT, self.join_all()).await;
         if *self.cut.borrow() != Cut::Forced {
-            let late = self.names.drain();
+            let late = self.names.drain(..);
             let faults = late.map(|(_, name)| Fault::overrun(name, self.phase, after));
             self.record.faults.extend(faults);
         }
@@ -132,9 +131,11 @@ impl Crew {
     fn note(&mut self, ended: Result<(Id, Result<Ending, BoxError>), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         if ended.as_ref().is_err_and(JoinError::is_cancelled) {
+            // Its name stays among those that have not ended.
             return;
         }
-        let name = self.names.remove(&id).expect("every task has a name until it has ended");
+        let place = self.names.iter().position(|(named, _)| *named == id);
+        let (_, name) = self.names.remove(place.expect("a task has a name until it has ended"));
         match ended {
             Ok((_, Ok(Ending::Complete))) => {}
             Ok((_, Ok(Ending::CutShort))) => self.record.cut_short = true,

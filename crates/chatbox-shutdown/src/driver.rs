@@ -58,7 +58,9 @@ where
     }
 
     serving.abort_all();
-    let _ = timeout(ABORT, serving.join_next()).await;
+    if let Ok(Some(ended)) = timeout(ABORT, serving.join_next()).await {
+        faults.extend(server_fault(ended, Phase::Stopped));
+    }
     Report::new(&machine, faults, cut_short)
 }
 
