@@ -1,0 +1,217 @@
+//! One connected client: what it asks for, and what it gets.
+
+mod joining;
+
+use crate::rooms::{Rooms, Shared};
+use crate::subscription::Subscription;
+use chatbox_core::{Batch, Closing, Connection, Source};
+use chatbox_protocol::{ClientMessage, ErrorCode, ServerMessage};
+use joining::Joining;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// Which rooms a user may join and send to.
+pub type Permission = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// Bytes of the outbox kept for the answer to one `send`: an `ack` or `error` with the longest room name and id.
+const ANSWER: usize = 384;
+
+/// What a `message` says beside the room, user, id and body.
+const ENVELOPE: usize = 128;
+
+/// A client of the rooms, independent of the transport: feed it what arrives, pull what goes out.
+///
+/// Requests are handled in the order in which they arrive. A `join` of a room of which nothing is known waits for the store, and
+/// everything behind it waits, too: see [`poll_ready`](Self::poll_ready).
+pub struct Member {
+    shared: Arc<Shared>,
+    subscriptions: Vec<Subscription>,
+    permission: Option<Permission>,
+    joining: Option<Box<Joining>>,
+    /// Which subscription is pulled first: each has its turn.
+    turn: usize,
+}
+
+impl Member {
+    /// Greets the connection. Without a permission the user may enter every room.
+    #[must_use]
+    pub fn new(rooms: &Rooms, connection: &Connection, permission: Option<Permission>) -> Self {
+        let shared = Arc::clone(rooms.shared());
+        let heartbeat = shared.options.heartbeat.as_millis();
+        let welcome = ServerMessage::Welcome {
+            user: (&**connection.user()).into(),
+            connection: connection.id().to_string().into(),
+            server: (&*shared.server).into(),
+            heartbeat_ms: u64::try_from(heartbeat).unwrap_or(u64::MAX),
+        };
+        shared.send(connection, &welcome);
+        Self { shared, subscriptions: Vec::new(), permission, joining: None, turn: 0 }
+    }
+
+    /// Whether another message can be taken now; drives a `join` that waits for the store.
+    pub fn poll_ready(&mut self, connection: &Arc<Connection>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(joining) = &mut self.joining else { return Poll::Ready(()) };
+        let Poll::Ready(loaded) = joining.poll(cx) else { return Poll::Pending };
+        if let Some(joining) = self.joining.take() {
+            match loaded {
+                Ok(()) => self.enter(connection, *joining),
+                Err(error) => {
+                    tracing::debug!(room = &**joining.room().name(), %error, "cannot load room");
+                    let message = "the room cannot be read now";
+                    self.refuse(connection, ErrorCode::StoreUnavailable, message, Some(joining.room().name()), None);
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Handles one text message. Every fault is answered with an `error`; none ends the connection.
+    pub fn on_text(&mut self, connection: &Arc<Connection>, text: &str) {
+        let message = match ClientMessage::parse(text) {
+            Ok(message) => message,
+            Err(rejected) => {
+                self.shared.meters.refused(rejected.code.as_str());
+                return self.shared.send(connection, &rejected.into_message());
+            }
+        };
+        let (room, id) = match &message {
+            ClientMessage::Join { room, .. } | ClientMessage::Leave { room } => (room.as_str(), None),
+            ClientMessage::Send { room, id, .. } => (room.as_str(), Some(id.as_str())),
+        };
+        if let Err(retry_after) = self.shared.limits.check(connection.user()) {
+            self.shared.meters.refused(ErrorCode::RateLimited.as_str());
+            let error = ServerMessage::Error {
+                code: ErrorCode::RateLimited,
+                message: "too many messages".into(),
+                room: Some(room.into()),
+                id: id.map(Into::into),
+                // Rounded up: a client that waits this long is not told to wait again.
+                retry_after_ms: Some(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX) + 1),
+            };
+            return self.shared.send(connection, &error);
+        }
+        if self.permission.as_ref().is_some_and(|allows| !allows(room)) {
+            return self.refuse(connection, ErrorCode::NotAllowed, "you may not enter this room", Some(room), id);
+        }
+        match &message {
+            ClientMessage::Join { after, last, .. } => self.join(connection, room, *after, *last),
+            ClientMessage::Leave { .. } => self.leave(connection, room),
+            ClientMessage::Send { id, body, .. } => self.submit(connection, room, id.as_str(), body),
+        }
+    }
+
+    /// Stop at what is queued now: called when the connection is told to close.
+    pub fn on_closing(&mut self) {
+        self.joining = None;
+        for subscription in &mut self.subscriptions {
+            subscription.freeze();
+        }
+    }
+
+    /// Says goodbye, if the connection is closed by a drain.
+    pub fn last_words(&mut self, connection: &Connection, closing: &Closing) {
+        if let Some(reconnect_after) = closing.reconnect_after {
+            let goodbye = ServerMessage::Goodbye {
+                reason: "shutdown".into(),
+                reconnect_after_ms: u64::try_from(reconnect_after.as_millis()).unwrap_or(u64::MAX),
+            };
+            self.shared.send(connection, &goodbye);
+        }
+    }
+
+    fn join(&mut self, connection: &Arc<Connection>, room: &str, after: Option<u64>, last: Option<u64>) {
+        if self.position(room).is_some() {
+            return self.refuse(connection, ErrorCode::BadMessage, "already joined", Some(room), None);
+        }
+        if self.subscriptions.len() >= self.shared.options.rooms_per_connection {
+            let message = "too many rooms joined at the same time";
+            return self.refuse(connection, ErrorCode::TooManyRooms, message, Some(room), None);
+        }
+        let joining = Joining::new(&self.shared, room, after, last);
+        if joining.is_ready() {
+            self.enter(connection, joining);
+        } else {
+            self.joining = Some(Box::new(joining));
+        }
+    }
+
+    /// Enters a room whose span is known. Everything that the client is told of it is consistent with one moment.
+    fn enter(&mut self, connection: &Arc<Connection>, joining: Joining) {
+        let mut begin = None;
+        let subscription = Subscription::enter(&self.shared, Arc::clone(joining.room()), connection, |span| {
+            begin = Some((span, joining.begin(span)));
+            joining.begin(span).unwrap_or(span.head)
+        });
+        let room = joining.room().name();
+        let Some((span, Ok(cursor))) = begin else {
+            let message = "`after` lies beyond the newest message of the room";
+            return self.refuse(connection, ErrorCode::BadMessage, message, Some(room), None);
+        };
+        if joining.after().is_some_and(|after| after < cursor) {
+            let message = "older messages are no longer stored; what is still stored follows";
+            self.refuse(connection, ErrorCode::HistoryGone, message, Some(room), None);
+        }
+        let joined = ServerMessage::Joined { room: (&**room).into(), head: span.head, first: span.first };
+        self.shared.send(connection, &joined);
+        self.subscriptions.reserve_exact(1);
+        self.subscriptions.push(subscription);
+    }
+
+    fn leave(&mut self, connection: &Connection, room: &str) {
+        match self.position(room) {
+            Some(position) => {
+                self.subscriptions.remove(position);
+                self.shared.send(connection, &ServerMessage::Left { room: room.into() });
+            }
+            None => self.refuse(connection, ErrorCode::BadMessage, "not joined", Some(room), None),
+        }
+    }
+
+    fn submit(&mut self, connection: &Arc<Connection>, room: &str, id: &str, body: &str) {
+        let delivered = ENVELOPE + room.len() + connection.user().len() + id.len() + body.len();
+        if delivered > self.shared.options.max_message_bytes {
+            let message = "the message would be longer than clients take";
+            return self.refuse(connection, ErrorCode::TooLong, message, Some(room), Some(id));
+        }
+        let room = match self.position(room) {
+            Some(position) => Arc::clone(self.subscriptions[position].room()),
+            None => self.shared.room(room),
+        };
+        self.shared.submit(room, connection.user(), id, body, connection.owe(ANSWER));
+    }
+
+    fn position(&self, room: &str) -> Option<usize> {
+        self.subscriptions.iter().position(|subscription| &**subscription.room().name() == room)
+    }
+
+    fn refuse(&self, connection: &Connection, code: ErrorCode, message: &str, room: Option<&str>, id: Option<&str>) {
+        self.shared.meters.refused(code.as_str());
+        let error = ServerMessage::Error {
+            code,
+            message: message.into(),
+            room: room.map(Into::into),
+            id: id.map(Into::into),
+            retry_after_ms: None,
+        };
+        self.shared.send(connection, &error);
+    }
+}
+
+impl Source for Member {
+    fn pull(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let count = self.subscriptions.len();
+        for offset in 0..count {
+            self.subscriptions[(self.turn + offset) % count].pull(cx, batch);
+            if batch.is_full() {
+                self.turn = (self.turn + offset + 1) % count;
+                return;
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Member").field("rooms", &self.subscriptions.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,82 @@
+//! A `join` whose room has to be looked up first.
+
+use crate::room::Room;
+use crate::rooms::Shared;
+use chatbox_store::{BoxFuture, Span, StoreError};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// A join on its way.
+pub(super) struct Joining {
+    room: Arc<Room>,
+    after: Option<u64>,
+    last: Option<u64>,
+    /// Present while the store is asked.
+    asking: Option<BoxFuture<'static, Result<(), StoreError>>>,
+}
+
+/// The `after` of a join lies beyond the head: the client has seen what this store does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BeyondHead;
+
+impl Joining {
+    /// Looks the room up. A join that asks for history needs to know what is still stored; any other is content with what
+    /// is known.
+    pub(super) fn new(shared: &Arc<Shared>, room: &str, after: Option<u64>, last: Option<u64>) -> Self {
+        let room = shared.room(room);
+        let known = room.is_fresh();
+        let (shared, asked) = (Arc::clone(shared), Arc::clone(&room));
+        let asking =
+            (!known).then(|| -> BoxFuture<'static, _> { Box::pin(async move { shared.refresh(&asked).await }) });
+        Self { room, after, last, asking }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.asking.is_none()
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StoreError>> {
+        self.asking.as_mut().map_or(Poll::Ready(Ok(())), |asking| asking.as_mut().poll(cx))
+    }
+
+    pub(super) fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
+    pub(super) fn after(&self) -> Option<u64> {
+        self.after
+    }
+
+    /// Up to where the client has seen everything, given what is stored.
+    pub(super) fn begin(&self, span: Span) -> Result<u64, BeyondHead> {
+        let gone = span.first - 1;
+        match (self.after, self.last) {
+            (Some(after), _) if after > span.head => Err(BeyondHead),
+            (Some(after), _) => Ok(after.max(gone)),
+            (None, Some(last)) => Ok(span.head.saturating_sub(last).max(gone)),
+            (None, None) => Ok(span.head),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin(after: Option<u64>, last: Option<u64>) -> Result<u64, BeyondHead> {
+        let room = Arc::new(Room::new("r".into()));
+        Joining { room, after, last, asking: None }.begin(Span { first: 11, head: 20 })
+    }
+
+    #[test]
+    fn a_join_begins_where_it_asks_as_far_as_that_is_stored() {
+        assert_eq!(begin(None, None), Ok(20));
+        assert_eq!(begin(Some(15), None), Ok(15));
+        assert_eq!(begin(Some(20), None), Ok(20));
+        assert_eq!(begin(Some(21), None), Err(BeyondHead));
+        assert_eq!(begin(Some(3), None), Ok(10));
+        assert_eq!(begin(None, Some(2)), Ok(18));
+        assert_eq!(begin(None, Some(u64::MAX)), Ok(10));
+        assert_eq!(begin(None, Some(0)), Ok(20));
+    }
+}

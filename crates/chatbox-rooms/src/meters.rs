@@ -1,0 +1,77 @@
+//! The metrics of rooms, as handles that cost no lookup, and the sums of the shutdown report.
+
+use metrics::{Counter, Gauge, Histogram};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many messages were accepted, and what became of them.
+///
+/// Once the sequencer has been closed, `accepted == acked + rejected`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Taken from a client, to be stored.
+    pub accepted: u64,
+    /// Stored, and acknowledged to whoever was still there to hear it.
+    pub acked: u64,
+    /// Accepted, and answered with an error because the store did not take them.
+    pub rejected: u64,
+}
+
+/// Handles of every metric that this crate records. Made once, after the recorder is installed.
+pub(crate) struct Meters {
+    accepted: (AtomicU64, Counter),
+    acked: (AtomicU64, Counter),
+    unstored: (AtomicU64, Counter),
+    pub(crate) delivered: Counter,
+    pub(crate) append_seconds: Histogram,
+    pub(crate) slow_consumers: Counter,
+    pub(crate) lagging: Gauge,
+}
+
+impl Meters {
+    pub(crate) fn new() -> Self {
+        let counted = |counter| (AtomicU64::new(0), counter);
+        Self {
+            accepted: counted(metrics::counter!("chatbox_messages_accepted_total")),
+            acked: counted(metrics::counter!("chatbox_messages_acked_total")),
+            unstored: counted(metrics::counter!("chatbox_messages_rejected_total", "reason" => "store_unavailable")),
+            delivered: metrics::counter!("chatbox_messages_delivered_total"),
+            append_seconds: metrics::histogram!("chatbox_append_seconds"),
+            slow_consumers: metrics::counter!("chatbox_slow_consumers_total"),
+            lagging: metrics::gauge!("chatbox_lagging_members"),
+        }
+    }
+
+    pub(crate) fn accepted(&self) {
+        count(&self.accepted);
+    }
+
+    pub(crate) fn acked(&self) {
+        count(&self.acked);
+    }
+
+    /// An accepted message that could not be stored.
+    pub(crate) fn unstored(&self) {
+        count(&self.unstored);
+    }
+
+    /// A request that was answered with an error.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        metrics::counter!("chatbox_messages_rejected_total", "reason" => reason).increment(1);
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        let read = |counter: &(AtomicU64, Counter)| counter.0.load(Ordering::Acquire);
+        Totals { accepted: read(&self.accepted), acked: read(&self.acked), rejected: read(&self.unstored) }
+    }
+}
+
+fn count((sum, counter): &(AtomicU64, Counter)) {
+    sum.fetch_add(1, Ordering::AcqRel);
+    counter.increment(1);
+}
+
+impl std::fmt::Debug for Meters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Meters").field("totals", &self.totals()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,213 @@
+//! The newest messages of one room, encoded once: pure, without a lock or a clock.
+
+use bytes::Bytes;
+use chatbox_core::Batch;
+use std::collections::VecDeque;
+
+/// Consecutive messages as one run of complete frames: a member that needs all of them gets them as one slice.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunk {
+    first: u64,
+    frames: Bytes,
+    /// Where each message ends within `frames`.
+    ends: Box<[u32]>,
+}
+
+/// Collects consecutive messages into a [`Chunk`].
+#[derive(Debug)]
+pub(crate) struct ChunkBuilder {
+    first: u64,
+    frames: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl ChunkBuilder {
+    /// A chunk this large is finished: what a session writes at once, more or less.
+    const ENOUGH: usize = 32 * 1024;
+
+    pub(crate) fn new(first: u64) -> Self {
+        Self { first, frames: Vec::new(), ends: Vec::new() }
+    }
+
+    /// Appends the next message: `encode` writes its frame.
+    pub(crate) fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        encode(&mut self.frames);
+        self.ends.push(u32::try_from(self.frames.len()).unwrap_or(u32::MAX));
+    }
+
+    /// The `seq` of the message that would be appended next.
+    pub(crate) fn next(&self) -> u64 {
+        self.first + self.ends.len() as u64
+    }
+
+    pub(crate) fn is_enough(&self) -> bool {
+        self.frames.len() >= Self::ENOUGH
+    }
+
+    pub(crate) fn build(mut self) -> Option<Chunk> {
+        // What is kept in a ring should not carry the slack of a growing buffer.
+        self.frames.shrink_to_fit();
+        (!self.ends.is_empty()).then(|| Chunk { first: self.first, frames: self.frames.into(), ends: self.ends.into() })
+    }
+}
+
+impl Chunk {
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    pub(crate) fn last(&self) -> u64 {
+        self.first + self.ends.len() as u64 - 1
+    }
+
+    fn bytes(&self) -> usize {
+        self.frames.len() + size_of_val::<[u32]>(&self.ends)
+    }
+
+    /// The frames after `cursor` up to `until`; the cursor moves behind them. Returns how many messages they are.
+    pub(crate) fn pull(&self, cursor: &mut u64, until: u64, batch: &mut Batch) -> u64 {
+        let (last, from) = (self.last().min(until), (*cursor + 1).max(self.first));
+        if from > last {
+            return 0;
+        }
+        let begin = from.checked_sub(self.first + 1).map_or(0, |before| self.ends[before as usize] as usize);
+        let end = self.ends[(last - self.first) as usize] as usize;
+        batch.push(self.frames.slice(begin..end));
+        *cursor = last;
+        last - from + 1
+    }
+}
+
+/// A bounded run of the newest chunks. Every message in it is in the store, too.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    chunks: VecDeque<Chunk>,
+    /// The `seq` that the next message will have.
+    next: u64,
+    bytes: usize,
+}
+
+impl Ring {
+    /// An empty ring for a room whose newest message is `head`.
+    pub(crate) fn new(head: u64) -> Self {
+        Self { chunks: VecDeque::new(), next: head + 1, bytes: 0 }
+    }
+
+    /// The oldest message in the ring; the next one to come when it is empty.
+    pub(crate) fn first(&self) -> u64 {
+        self.chunks.front().map_or(self.next, Chunk::first)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Appends a chunk. If it does not follow what is there, the ring begins anew with it.
+    pub(crate) fn push(&mut self, chunk: Chunk) {
+        if chunk.first != self.next {
+            self.clear();
+        }
+        self.next = chunk.last() + 1;
+        self.bytes += chunk.bytes();
+        self.chunks.push_back(chunk);
+    }
+
+    /// Drops the oldest chunks down to `max_bytes`; the newest always stays.
+    pub(crate) fn trim(&mut self, max_bytes: usize) {
+        while self.bytes > max_bytes && self.chunks.len() > 1 {
+            self.bytes -= self.chunks.pop_front().map_or(0, |chunk| chunk.bytes());
+        }
+    }
+
+    /// Drops everything that is kept.
+    pub(crate) fn clear(&mut self) {
+        self.chunks.clear();
+        self.bytes = 0;
+    }
+
+    /// Whether the message after `cursor` is here, or will be the next to come.
+    pub(crate) fn covers(&self, cursor: u64) -> bool {
+        cursor + 1 >= self.first()
+    }
+
+    /// The frames after `cursor` up to `until`, until the batch is full; the cursor moves behind them. Returns how many
+    /// messages they are. The caller has made sure that the ring [covers](Self::covers) the cursor.
+    pub(crate) fn pull(&self, cursor: &mut u64, until: u64, batch: &mut Batch) -> u64 {
+        let mut pulled = 0;
+        // Nearly every member is at the newest chunk: look from that end.
+        let behind = self.chunks.iter().rev().take_while(|chunk| chunk.last() > *cursor).count();
+        for chunk in self.chunks.iter().skip(self.chunks.len() - behind) {
+            if batch.is_full() || *cursor >= until {
+                break;
+            }
+            pulled += chunk.pull(cursor, until, batch);
+        }
+        pulled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A ring of messages `first..`, in chunks of these sizes; each message is its `seq` as one byte.
+    fn ring(first: u64, sizes: &[u8]) -> Ring {
+        let mut ring = Ring::new(first - 1);
+        let mut builder = ChunkBuilder::new(first);
+        for &size in sizes {
+            for _ in 0..size {
+                let seq = builder.next();
+                builder.push(|out| out.push(seq as u8));
+            }
+            let next = builder.next();
+            if let Some(chunk) = std::mem::replace(&mut builder, ChunkBuilder::new(next)).build() {
+                ring.push(chunk);
+            }
+        }
+        ring
+    }
+
+    fn seqs(batch: &Batch) -> Vec<u64> {
+        batch.frames().iter().flat_map(|frame| frame.iter().map(|&byte| u64::from(byte))).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn every_cursor_gets_the_rest_in_order_whatever_the_batches(
+            sizes in prop::collection::vec(1u8..5, 0..12), from in 0u64..60, max_frames in 1usize..5, back in 0u64..60,
+        ) {
+            let ring = ring(1, &sizes);
+            let head = sizes.iter().map(|&size| u64::from(size)).sum::<u64>();
+            let until = head.saturating_sub(back);
+            let mut cursor = from.min(head);
+            let begin = cursor;
+            let mut seen = Vec::new();
+            loop {
+                let mut batch = Batch::new(max_frames, 1024);
+                let pulled = ring.pull(&mut cursor, until, &mut batch);
+                prop_assert_eq!(pulled as usize, seqs(&batch).len());
+                if pulled == 0 { break }
+                seen.extend(seqs(&batch));
+            }
+            prop_assert_eq!(seen, (begin + 1..=until).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn trimming_keeps_the_newest_and_says_what_it_covers(sizes in prop::collection::vec(1u8..5, 1..12), max in 0usize..60) {
+            let mut ring = ring(1, &sizes);
+            ring.trim(max);
+            prop_assert!(ring.bytes() <= max || ring.chunks.len() == 1);
+            let first = ring.first();
+            prop_assert!(ring.covers(first - 1) && (first == 1 || !ring.covers(first - 2)));
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_does_not_follow_begins_the_ring_anew() {
+        let mut first = ring(1, &[2]);
+        let later = ring(9, &[1]);
+        first.push(later.chunks[0].clone());
+        assert_eq!((first.first(), first.next), (9, 10));
+    }
+}

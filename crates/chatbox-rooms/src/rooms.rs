@@ -1,0 +1,241 @@
+//! All rooms of a process: loading, eviction, history, and the way to the sequencer.
+
+use crate::meters::{Meters, Totals};
+use crate::room::{RingBudget, Room};
+use crate::sequencer::{self, Intake, Submission};
+use crate::subscription::message_of;
+use crate::wire::{Frame, Wire};
+use chatbox_core::{RateLimits, Reply};
+use chatbox_protocol::ServerMessage;
+use chatbox_store::{Draft, Span, Store, StoreError};
+use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// What rooms need to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How often the transport pings, as `welcome` says it. Default 25 s.
+    pub heartbeat: Duration,
+    /// Bytes of one message as clients get it, the same bound that they keep to. Default 65,536.
+    pub max_message_bytes: usize,
+    /// Rooms joined by one connection at the same time. Default 64.
+    pub rooms_per_connection: usize,
+    /// How long a `send` or `join` waits for the store before it is answered `store_unavailable`. Default 5 s.
+    pub store_timeout: Duration,
+    /// Messages on their way to the store. Default 65,536.
+    pub queue_messages: usize,
+    /// Bytes on their way to the store. Default 64 MiB.
+    pub queue_bytes: usize,
+    /// Bytes of the newest messages of one room that are kept encoded. Default 256 KiB.
+    pub ring_bytes: usize,
+    /// The same over all rooms. Default 128 MiB.
+    pub rings_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(25),
+            max_message_bytes: 65_536,
+            rooms_per_connection: 64,
+            store_timeout: Duration::from_secs(5),
+            queue_messages: 65_536,
+            queue_bytes: 64 << 20,
+            ring_bytes: 256 << 10,
+            rings_bytes: 128 << 20,
+        }
+    }
+}
+
+/// Rooms known at once before those that nobody uses are forgotten.
+const FEW_ROOMS: usize = 8_192;
+
+/// The rooms of a process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Rooms {
+    shared: Arc<Shared>,
+    sequencer: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// What members, subscriptions and the sequencer refer to.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) options: Options,
+    pub(crate) server: Box<str>,
+    pub(crate) wire: Wire,
+    pub(crate) meters: Meters,
+    pub(crate) limits: RateLimits,
+    pub(crate) ring_budget: RingBudget,
+    intake: Intake,
+    rooms: Mutex<Known>,
+}
+
+struct Known {
+    rooms: HashMap<Arc<str>, Arc<Room>>,
+    /// How many rooms there may be before the next sweep.
+    sweep_at: usize,
+}
+
+impl Rooms {
+    /// Rooms over a store, and the task that appends to it. `server` is the name of this instance; `frame` makes a frame of a
+    /// text message. Must be called within a tokio runtime, after the metrics recorder is installed.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        server: impl Into<Box<str>>,
+        limits: RateLimits,
+        options: Options,
+        frame: Frame,
+    ) -> Self {
+        let (intake, outlet) = sequencer::queue(options.queue_messages, options.queue_bytes);
+        let shared = Arc::new(Shared {
+            store,
+            options,
+            server: server.into(),
+            wire: Wire { frame },
+            meters: Meters::new(),
+            limits,
+            ring_budget: RingBudget {
+                per_room: options.ring_bytes,
+                total: options.rings_bytes,
+                used: AtomicUsize::new(0),
+            },
+            intake,
+            rooms: Mutex::new(Known { rooms: HashMap::new(), sweep_at: FEW_ROOMS }),
+        });
+        let sequencer = tokio::spawn(sequencer::run(Arc::clone(&shared), outlet));
+        Self { shared, sequencer: Arc::new(Mutex::new(Some(sequencer))) }
+    }
+
+    /// The newest `seq` of a room, and its stored messages after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or does not answer in [`Options::store_timeout`].
+    pub async fn history(&self, room: &str, after: u64, limit: usize) -> Result<(u64, Vec<Box<str>>), StoreError> {
+        let read = async {
+            let stored = self.shared.store.read(room, after, limit).await?;
+            let span = self.shared.store.span(room).await?;
+            let encode = |stored| String::from_utf8(message_of(room, stored).encode()).unwrap_or_default().into();
+            Ok((span.head, stored.iter().map(encode).collect()))
+        };
+        tokio::time::timeout(self.shared.options.store_timeout, read)
+            .await
+            .map_err(|_| timed_out(&*self.shared.store))?
+    }
+
+    /// Removes what was accepted before `before_ms` (milliseconds since the Unix epoch). Returns how many messages.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn expire(&self, before_ms: i64) -> Result<u64, StoreError> {
+        self.shared.store.expire(before_ms).await
+    }
+
+    /// What became of the messages so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.shared.meters.totals()
+    }
+
+    /// Takes no more messages and waits until all that were accepted are stored or rejected. Cancel safe: call it again
+    /// to wait for the end.
+    pub async fn close(&self) {
+        self.shared.intake.close();
+        let task = self.sequencer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the sequencer failed");
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Shared {
+    /// The room of that name. What is known of it may have to be [loaded](Self::load) first.
+    pub(crate) fn room(&self, name: &str) -> Arc<Room> {
+        let mut known = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(room) = known.rooms.get(name) {
+            return Arc::clone(room);
+        }
+        if known.rooms.len() >= known.sweep_at {
+            self.sweep(&mut known);
+        }
+        let name: Arc<str> = name.into();
+        let room = Arc::new(Room::new(Arc::clone(&name)));
+        known.rooms.insert(name, Arc::clone(&room));
+        room
+    }
+
+    /// Forgets the rooms that nobody uses. Each sweep comes after as many new rooms as the last one left, so that its cost is
+    /// spread over them.
+    fn sweep(&self, known: &mut Known) {
+        known.rooms.retain(|_, room| {
+            // Clones are made under this lock or from another clone: a room with one holder stays a room with one.
+            let used = Arc::strong_count(room) > 1;
+            if !used {
+                room.forget(&self.ring_budget);
+            }
+            used
+        });
+        known.rooms.shrink_to(FEW_ROOMS);
+        known.sweep_at = FEW_ROOMS.max(2 * known.rooms.len());
+    }
+
+    /// Asks the store about a room of which nothing is known.
+    pub(crate) async fn load(&self, room: &Arc<Room>) -> Result<(), StoreError> {
+        if room.is_loaded() {
+            return Ok(());
+        }
+        self.refresh(room).await
+    }
+
+    /// Asks the store about a room, within [`Options::store_timeout`].
+    pub(crate) async fn refresh(&self, room: &Arc<Room>) -> Result<(), StoreError> {
+        let span: Span = tokio::time::timeout(self.options.store_timeout, self.store.span(room.name()))
+            .await
+            .map_err(|_| timed_out(&*self.store))??;
+        room.load(span);
+        Ok(())
+    }
+
+    /// Hands a message to the sequencer; if there is no room for it, it is rejected at once.
+    pub(crate) fn submit(&self, room: Arc<Room>, user: &Arc<str>, id: &str, body: &str, reply: Reply) {
+        let draft = Draft { user: Arc::clone(user), id: id.into(), body: body.into(), at_ms: now_ms() };
+        let due = Instant::now() + self.options.store_timeout;
+        self.meters.accepted();
+        if let Err(Submission { room, draft, reply, .. }) = self.intake.submit(Submission { room, draft, reply, due }) {
+            sequencer::reject(self, &draft.id, &room, reply);
+        }
+    }
+
+    pub(crate) fn send(&self, connection: &chatbox_core::Connection, message: &ServerMessage<'_>) {
+        connection.push(|out| self.wire.append(message, out));
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rooms").field("store", &self.store.name()).field("meters", &self.meters).finish_non_exhaustive()
+    }
+}
+
+fn timed_out(store: &dyn Store) -> StoreError {
+    let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
+    StoreError::Unavailable { store: store.name(), source: Arc::new(source) }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_millis()).ok())
+        .unwrap_or_default()
+}
