@@ -4,6 +4,7 @@
 
 mod conformance;
 mod memory;
+mod model;
 mod sqlite;
 mod support;
 mod urls;
