@@ -28,8 +28,8 @@ const LEAST_SPREAD: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
     connections: usize,
-    /// Time between two turns.
-    step: Duration,
+    /// How long all the turns take.
+    span: Duration,
 }
 
 impl Pace {
@@ -37,28 +37,31 @@ impl Pace {
     /// connection keeps `close_handshake` for itself where that leaves at least half.
     #[must_use]
     pub fn new(connections: usize, rate: u32, budget: Duration, close_handshake: Duration) -> Self {
-        let step = if rate == 0 || connections == 0 {
+        let span = if rate == 0 {
             Duration::ZERO
         } else {
             let window = budget.saturating_sub(close_handshake).max(budget / 2);
-            let fits = window.div_f64(connections as f64);
-            Duration::from_secs(1).div_f64(f64::from(rate)).min(fits)
+            Duration::from_secs_f64(connections as f64 / f64::from(rate)).min(window)
         };
-        Self { connections, step }
+        Self { connections, span }
     }
 
     /// When connection `index` is told to close, from the beginning of the drain.
     #[must_use]
     pub fn turn(&self, index: usize) -> Duration {
-        self.step.mul_f64(index as f64)
+        self.share(self.span, index)
     }
 
     /// How long after its Close the client of connection `index` should wait before it reconnects. The slots are evenly
     /// spread over as long as the closes take, and at least over a second, so that each client has one of its own.
     #[must_use]
     pub fn reconnect_after(&self, index: usize) -> Duration {
-        let spread = self.turn(self.connections).max(LEAST_SPREAD);
-        FIRST_SLOT + spread.mul_f64(index as f64 / self.connections.max(1) as f64)
+        FIRST_SLOT + self.share(self.span.max(LEAST_SPREAD), index)
+    }
+
+    /// Where connection `index` stands when all of them are spread over `whole`.
+    fn share(&self, whole: Duration, index: usize) -> Duration {
+        whole.mul_f64(index as f64 / self.connections.max(1) as f64)
     }
 }
 

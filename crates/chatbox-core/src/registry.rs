@@ -163,11 +163,11 @@ impl Registry {
             if open >= inner.limits.max_connections {
                 return Err(Refusal::Full);
             }
-            let user: Arc<str> = match book.users.get_key_value(user) {
-                Some((_, &count)) if count >= inner.limits.max_per_user => return Err(Refusal::TooManyOfUser),
-                Some((known, _)) => Arc::clone(known),
-                None => user.into(),
-            };
+            let known = book.users.get_key_value(user);
+            if known.map_or(0, |(_, &count)| count) >= inner.limits.max_per_user {
+                return Err(Refusal::TooManyOfUser);
+            }
+            let user: Arc<str> = known.map_or_else(|| user.into(), |(known, _)| Arc::clone(known));
             *book.users.entry(Arc::clone(&user)).or_default() += 1;
             let id = inner.next_id.fetch_add(1, Ordering::Relaxed);
             Ok(Arc::new(Connection::new(id, user, inner.limits.outbox_bytes, slot)))
