@@ -72,8 +72,8 @@ impl<'a> ClientMessage<'a> {
         if !text.trim_ascii_start().starts_with('{') {
             return Err(Rejected::bad("not a JSON object"));
         }
-        let fields: Fields<'a> = serde_json::from_str(text)
-            .map_err(|error| Rejected::bad(format!("not a valid JSON object: {error}")))?;
+        let fields: Fields<'a> =
+            serde_json::from_str(text).map_err(|error| Rejected::bad(format!("not a valid JSON object: {error}")))?;
         fields.message().map_err(|(code, message)| Rejected {
             code,
             message,
@@ -103,12 +103,7 @@ impl<'a> Rejected<'a> {
     }
 
     fn bad(message: impl Into<String>) -> Self {
-        Self {
-            code: ErrorCode::BadMessage,
-            message: message.into(),
-            room: None,
-            id: None,
-        }
+        Self { code: ErrorCode::BadMessage, message: message.into(), room: None, id: None }
     }
 }
 
@@ -148,15 +143,8 @@ impl<'a> Fields<'a> {
                 Ok(ClientMessage::Join { room, after, last })
             }
             "leave" => Ok(ClientMessage::Leave { room: self.room()? }),
-            "send" => Ok(ClientMessage::Send {
-                room: self.room()?,
-                id: self.id()?,
-                body: text("body", self.body)?,
-            }),
-            _ => Err((
-                ErrorCode::UnknownType,
-                "`type` is none of join, leave, send".to_owned(),
-            )),
+            "send" => Ok(ClientMessage::Send { room: self.room()?, id: self.id()?, body: text("body", self.body)? }),
+            _ => Err((ErrorCode::UnknownType, "`type` is none of join, leave, send".to_owned())),
         }
     }
 
@@ -171,8 +159,7 @@ impl<'a> Fields<'a> {
 
 fn text<'a>(name: &str, value: Option<&'a RawValue>) -> Result<Cow<'a, str>, Fault> {
     let value = value.ok_or_else(|| bad(format!("`{name}` is missing")))?;
-    let Text(text) =
-        serde_json::from_str(value.get()).map_err(|_| bad(format!("`{name}` is not a text")))?;
+    let Text(text) = serde_json::from_str(value.get()).map_err(|_| bad(format!("`{name}` is not a text")))?;
     Ok(text)
 }
 
@@ -180,11 +167,7 @@ fn number(name: &str, value: Option<&RawValue>) -> Result<Option<u64>, Fault> {
     value
         .map(|value| serde_json::from_str(value.get()))
         .transpose()
-        .map_err(|_| {
-            bad(format!(
-                "`{name}` is not a whole number from 0 to 18446744073709551615"
-            ))
-        })
+        .map_err(|_| bad(format!("`{name}` is not a whole number from 0 to 18446744073709551615")))
 }
 
 fn invalid(name: &str, error: InvalidName) -> Fault {

@@ -25,6 +25,7 @@ use self::writer::Writer;
 /// programs may read the file at any time (to back it up, say).
 ///
 /// A commit waits for at most one second for the lock of another program that writes to the file.
+/// [`ping`](Store::ping) takes part in a commit, so it notices a full disk before a message does.
 /// After [`expire`](Store::expire) the file does not shrink; its free space is used again.
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -83,9 +84,9 @@ impl Store for SqliteStore {
     fn expire(&self, before_ms: i64) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(async move {
             let mut removed = 0;
-            let mut rest = Some(log::Rooms::All);
-            while let Some(rooms) = rest {
-                let step = self.writer.run(move |log| log::expire(log, before_ms, rooms)).await?;
+            let mut rest = Some(0);
+            while let Some(done) = rest {
+                let step = self.writer.run(move |log| log::expire(log, before_ms, done)).await?;
                 removed += step.removed;
                 rest = step.rest;
             }

@@ -7,11 +7,8 @@ const PAGE: &str = include_str!("../../../../docs/protocol.md");
 /// The lines of every block that is fenced with "```json LABEL".
 fn blocks(label: &str) -> Vec<Vec<&'static str>> {
     let fence = format!("```json {label}\n");
-    let blocks: Vec<Vec<&str>> = PAGE
-        .split(&fence)
-        .skip(1)
-        .map(|rest| rest.split("\n```").next().unwrap().lines().collect())
-        .collect();
+    let blocks: Vec<Vec<&str>> =
+        PAGE.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap().lines().collect()).collect();
     assert!(!blocks.is_empty(), "no example is labelled {label}");
     blocks
 }
@@ -39,13 +36,8 @@ fn every_server_example_is_read_and_written_as_it_stands() {
 #[test]
 fn every_rejected_example_gets_the_answer_that_stands_below_it() {
     for block in blocks("rejected") {
-        let [input, answer] = block[..] else {
-            panic!("two lines, not {block:?}")
-        };
-        assert_eq!(
-            encoded(&ClientMessage::parse(input).unwrap_err().into_message()),
-            answer
-        );
+        let [input, answer] = block[..] else { panic!("two lines, not {block:?}") };
+        assert_eq!(encoded(&ClientMessage::parse(input).unwrap_err().into_message()), answer);
     }
 }
 
@@ -53,12 +45,7 @@ fn every_rejected_example_gets_the_answer_that_stands_below_it() {
 fn the_http_examples_are_read_and_written_as_they_stand() {
     for line in blocks("history").concat() {
         let history: History<'_> = serde_json::from_str(line).unwrap();
-        assert!(
-            history
-                .messages
-                .iter()
-                .all(|m| matches!(m, ServerMessage::Message { .. }))
-        );
+        assert!(history.messages.iter().all(|m| matches!(m, ServerMessage::Message { .. })));
         assert_eq!(serde_json::to_string(&history).unwrap(), line);
     }
     for line in blocks("refusal").concat() {

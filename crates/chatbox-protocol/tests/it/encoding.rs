@@ -7,28 +7,18 @@ use chatbox_protocol::{ErrorCode, ServerMessage, Timestamp};
 #[test]
 fn the_buffer_is_appended_to() {
     let mut buffer = b"before ".to_vec();
-    ServerMessage::Left {
-        room: "lobby".into(),
-    }
-    .encode_into(&mut buffer);
+    ServerMessage::Left { room: "lobby".into() }.encode_into(&mut buffer);
     assert_eq!(buffer, br#"before {"type":"left","room":"lobby"}"#);
 }
 
 #[test]
 fn a_client_ignores_unknown_fields_types_and_codes() {
     let text = r#"{"room":"lobby","colour":{"r":[1]},"type":"left"}"#;
-    assert_eq!(
-        ServerMessage::parse(text).unwrap(),
-        ServerMessage::Left {
-            room: "lobby".into()
-        }
-    );
+    assert_eq!(ServerMessage::parse(text).unwrap(), ServerMessage::Left { room: "lobby".into() });
     let text = r#"{"type":"presence","users":["alice"]}"#;
     assert_eq!(ServerMessage::parse(text).unwrap(), ServerMessage::Unknown);
     let text = r#"{"type":"error","code":"brand_new","message":"?"}"#;
-    let ServerMessage::Error { code, .. } = ServerMessage::parse(text).unwrap() else {
-        panic!()
-    };
+    let ServerMessage::Error { code, .. } = ServerMessage::parse(text).unwrap() else { panic!() };
     assert_eq!(code, ErrorCode::Unknown);
 }
 
@@ -48,9 +38,7 @@ fn a_client_notices_a_missing_or_repeated_field() {
 #[test]
 fn decoding_borrows_what_has_no_escapes() {
     let text = r#"{"type":"goodbye","reason":"shutdown","reconnect_after_ms":5}"#;
-    let ServerMessage::Goodbye { reason, .. } = ServerMessage::parse(text).unwrap() else {
-        panic!()
-    };
+    let ServerMessage::Goodbye { reason, .. } = ServerMessage::parse(text).unwrap() else { panic!() };
     assert!(matches!(reason, Cow::Borrowed("shutdown")));
 }
 
@@ -82,9 +70,5 @@ fn timestamps_have_three_decimals_and_stay_within_rfc_3339() {
     ] {
         assert_eq!(Timestamp::from_millis(millis).to_string(), text);
     }
-    assert!(
-        Timestamp::from_millis(i64::MAX)
-            .to_string()
-            .starts_with("9999-12-")
-    );
+    assert!(Timestamp::from_millis(i64::MAX).to_string().starts_with("9999-12-"));
 }

@@ -10,24 +10,17 @@ fn rejected(text: &str) -> Rejected<'_> {
 
 #[test]
 fn fields_stand_in_any_order_and_unknown_ones_are_ignored() {
-    let text =
-        r#" { "last" : 5, "x": [[{"type":"send"}], 1e400], "room": "a:b", "type": "join" } "#;
+    let text = r#" { "last" : 5, "x": [[{"type":"send"}], 1e400], "room": "a:b", "type": "join" } "#;
     assert_eq!(
         ClientMessage::parse(text).unwrap(),
-        ClientMessage::Join {
-            room: RoomName::new("a:b").unwrap(),
-            after: None,
-            last: Some(5)
-        }
+        ClientMessage::Join { room: RoomName::new("a:b").unwrap(), after: None, last: Some(5) }
     );
 }
 
 #[test]
 fn plain_text_is_borrowed_and_escaped_text_is_decoded() {
     let text = r#"{"type":"send","room":"r","id":"\u0031","body":"plain"}"#;
-    let Ok(ClientMessage::Send { id, body, .. }) = ClientMessage::parse(text) else {
-        panic!()
-    };
+    let Ok(ClientMessage::Send { id, body, .. }) = ClientMessage::parse(text) else { panic!() };
     assert_eq!(id.as_str(), "1");
     assert!(matches!(body, Cow::Borrowed("plain")));
 }
@@ -35,10 +28,7 @@ fn plain_text_is_borrowed_and_escaped_text_is_decoded() {
 #[test]
 fn an_escaped_key_is_the_same_key() {
     let text = r#"{"t\u0079pe":"leave","room":"r"}"#;
-    assert!(matches!(
-        ClientMessage::parse(text),
-        Ok(ClientMessage::Leave { .. })
-    ));
+    assert!(matches!(ClientMessage::parse(text), Ok(ClientMessage::Leave { .. })));
     let twice = r#"{"type":"leave","room":"r","r\u006fom":"s"}"#;
     assert_eq!(rejected(twice).code, ErrorCode::BadMessage);
 }
@@ -46,18 +36,8 @@ fn an_escaped_key_is_the_same_key() {
 #[test]
 fn null_counts_as_absent() {
     let text = r#"{"type":"join","room":"r","after":null,"last":3}"#;
-    assert!(matches!(
-        ClientMessage::parse(text),
-        Ok(ClientMessage::Join {
-            after: None,
-            last: Some(3),
-            ..
-        })
-    ));
-    assert_eq!(
-        rejected(r#"{"type":"join","room":null}"#).message,
-        "`room` is missing"
-    );
+    assert!(matches!(ClientMessage::parse(text), Ok(ClientMessage::Join { after: None, last: Some(3), .. })));
+    assert_eq!(rejected(r#"{"type":"join","room":null}"#).message, "`room` is missing");
 }
 
 #[test]
@@ -98,10 +78,7 @@ fn the_field_at_fault_is_named() {
         (r#"{"type":"join","room":"r","after":1.5}"#, "after"),
         (r#"{"type":"join","room":"r","after":1.0}"#, "after"),
         (r#"{"type":"join","room":"r","after":1e400}"#, "after"),
-        (
-            r#"{"type":"join","room":"r","after":18446744073709551616}"#,
-            "after",
-        ),
+        (r#"{"type":"join","room":"r","after":18446744073709551616}"#, "after"),
         (r#"{"type":"join","room":"r","last":"5"}"#, "last"),
         (r#"{"type":"join","room":"r","last":true}"#, "last"),
         (r#"{"type":"join","room":"r","after":1,"last":1}"#, "after"),
@@ -111,18 +88,11 @@ fn the_field_at_fault_is_named() {
         (r#"{"type":"send","room":"r","id":7,"body":"b"}"#, "id"),
         (r#"{"type":"send","room":"r","id":"1"}"#, "body"),
         (r#"{"type":"send","room":"r","id":"1","body":{}}"#, "body"),
-        (
-            r#"{"type":"send","room":"r","id":"1","body":"\ud800"}"#,
-            "body",
-        ),
+        (r#"{"type":"send","room":"r","id":"1","body":"\ud800"}"#, "body"),
     ] {
         let rejected = rejected(text);
         assert_eq!(rejected.code, ErrorCode::BadMessage, "{text}");
-        assert!(
-            rejected.message.contains(&format!("`{field}`")),
-            "{text}: {}",
-            rejected.message
-        );
+        assert!(rejected.message.contains(&format!("`{field}`")), "{text}: {}", rejected.message);
     }
 }
 
@@ -149,11 +119,7 @@ fn a_rejection_never_repeats_what_was_sent() {
 
 #[test]
 fn deep_nesting_is_harmless() {
-    let deep = format!(
-        r#"{{"type":"leave","room":"r","x":{}{}}}"#,
-        "[".repeat(1 << 20),
-        "]".repeat(1 << 20)
-    );
+    let deep = format!(r#"{{"type":"leave","room":"r","x":{}{}}}"#, "[".repeat(1 << 20), "]".repeat(1 << 20));
     assert!(ClientMessage::parse(&deep).is_ok());
     let deep = format!(r#"{{"type":"leave","room":{}"#, r#"{"a":"#.repeat(1 << 18));
     assert_eq!(rejected(&deep).code, ErrorCode::BadMessage);

@@ -9,22 +9,10 @@ fn client_message() -> impl Strategy<Value = ClientMessage<'static>> {
     let room = || "[A-Za-z0-9._:-]{1,128}".prop_map(|room| RoomName::new(room).unwrap());
     let id = "[!-~]{1,64}".prop_map(|id| MessageId::new(id).unwrap());
     prop_oneof![
-        (room(), any::<Option<u64>>()).prop_map(|(room, after)| ClientMessage::Join {
-            room,
-            after,
-            last: None
-        }),
-        (room(), any::<u64>()).prop_map(|(room, last)| ClientMessage::Join {
-            room,
-            after: None,
-            last: Some(last)
-        }),
+        (room(), any::<Option<u64>>()).prop_map(|(room, after)| ClientMessage::Join { room, after, last: None }),
+        (room(), any::<u64>()).prop_map(|(room, last)| ClientMessage::Join { room, after: None, last: Some(last) }),
         room().prop_map(|room| ClientMessage::Leave { room }),
-        (room(), id, any::<String>()).prop_map(|(room, id, body)| ClientMessage::Send {
-            room,
-            id,
-            body: body.into()
-        }),
+        (room(), id, any::<String>()).prop_map(|(room, id, body)| ClientMessage::Send { room, id, body: body.into() }),
     ]
 }
 
@@ -48,39 +36,23 @@ fn server_message() -> impl Strategy<Value = ServerMessage<'static>> {
             first
         }),
         text().prop_map(|room| ServerMessage::Left { room: room.into() }),
-        (text(), number(), text(), text(), text(), at).prop_map(
-            |(room, seq, user, id, body, at)| {
-                ServerMessage::Message {
-                    room: room.into(),
-                    seq,
-                    user: user.into(),
-                    id: id.into(),
-                    body: body.into(),
-                    at,
-                }
-            }
-        ),
+        (text(), number(), text(), text(), text(), at).prop_map(|(room, seq, user, id, body, at)| {
+            ServerMessage::Message { room: room.into(), seq, user: user.into(), id: id.into(), body: body.into(), at }
+        }),
         (text(), text(), number()).prop_map(|(room, id, seq)| ServerMessage::Ack {
             room: room.into(),
             id: id.into(),
             seq
         }),
-        (
-            code,
-            text(),
-            any::<Option<String>>(),
-            any::<Option<String>>(),
-            any::<Option<u64>>()
-        )
-            .prop_map(
-                |(code, message, room, id, retry_after_ms)| ServerMessage::Error {
-                    code,
-                    message: message.into(),
-                    room: room.map(Into::into),
-                    id: id.map(Into::into),
-                    retry_after_ms,
-                }
-            ),
+        (code, text(), any::<Option<String>>(), any::<Option<String>>(), any::<Option<u64>>()).prop_map(
+            |(code, message, room, id, retry_after_ms)| ServerMessage::Error {
+                code,
+                message: message.into(),
+                room: room.map(Into::into),
+                id: id.map(Into::into),
+                retry_after_ms,
+            }
+        ),
         (text(), number()).prop_map(|(reason, reconnect_after_ms)| ServerMessage::Goodbye {
             reason: reason.into(),
             reconnect_after_ms,

@@ -43,6 +43,8 @@ const MIGRATIONS: &[&str] = &["
     CREATE TABLE probe (data BLOB NOT NULL) STRICT;
 "];
 
+const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;
+
 /// An open file, and the lock that says so to other processes.
 pub(super) struct Database {
     pub(super) lock: File,
@@ -60,8 +62,9 @@ pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     let refused = |error| refused(path, error);
     let mut writer =
         connect(&actual, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE).map_err(refused)?;
-    check(path, &writer)?;
-    prepare(&mut writer).map_err(refused)?;
+    let version = check(path, &writer)?;
+    configure(&writer).map_err(refused)?;
+    migrate(&mut writer, version).map_err(refused)?;
     let readers = (0..READERS)
         .map(|_| connect(&actual, OpenFlags::SQLITE_OPEN_READ_ONLY))
         .collect::<Result<_, _>>()
@@ -89,45 +92,51 @@ fn connect(actual: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Refuses a file that is not ours to write to, before anything is written.
-fn check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+/// The schema version of the file, 0 if it is new. Refuses one that is not ours to write to, before
+/// anything is written.
+fn check(path: &Path, connection: &Connection) -> Result<i64, StoreError> {
+    let refused = |error| refused(path, error);
+    // SQLite opens a file that it may not write to for reading instead, and does not say so.
+    if connection.is_readonly("main").map_err(refused)? {
+        return Err(cannot_open(path, io::Error::from(io::ErrorKind::PermissionDenied)));
+    }
     let number = |sql| connection.query_row(sql, (), |row| row.get(0));
-    let number = |sql| -> Result<i64, _> { number(sql).map_err(|error| refused(path, error)) };
+    let number = |sql| -> Result<i64, _> { number(sql).map_err(refused) };
     let application = number("PRAGMA application_id")?;
     let found = number("PRAGMA user_version")?;
     let empty = number("SELECT count(*) FROM sqlite_schema")? == 0;
-    let known = MIGRATIONS.len() as i64;
     match application {
-        APPLICATION_ID if found > known => {
-            return Err(StoreError::Newer { path: path.into(), found, known });
+        APPLICATION_ID if found > KNOWN_VERSION => {
+            Err(StoreError::Newer { path: path.into(), found, known: KNOWN_VERSION })
         }
-        APPLICATION_ID if found >= 0 => {}
-        0 if empty && found == 0 => {}
-        _ => return Err(StoreError::Foreign { path: path.into() }),
-    }
-    // SQLite opens a file that it may not write to for reading instead, and does not say so.
-    match connection.is_readonly("main").map_err(|error| refused(path, error))? {
-        true => Err(cannot_open(path, io::Error::from(io::ErrorKind::PermissionDenied))),
-        false => Ok(()),
+        APPLICATION_ID if found >= 0 => Ok(found),
+        0 if empty && found == 0 => Ok(0),
+        _ => Err(StoreError::Foreign { path: path.into() }),
     }
 }
 
-/// Makes commits durable, and the schema that of today.
-fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
+/// Makes commits durable.
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "full")?;
     // On macOS an ordinary fsync leaves the data in the drive's cache.
     connection.pragma_update(None, "fullfsync", true)?;
     // What a long write-ahead log once took is given back.
-    connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))
+}
 
+/// Brings the schema from that version up to date. Writes nothing when it is, so that a service on a
+/// full disk starts and can still be read from.
+fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
+    if version == KNOWN_VERSION {
+        return Ok(());
+    }
     let migration = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: u32 = migration.pragma_query_value(None, "user_version", |row| row.get(0))?;
     for step in MIGRATIONS.iter().skip(version as usize) {
         migration.execute_batch(step)?;
     }
     migration.pragma_update(None, "application_id", APPLICATION_ID)?;
-    migration.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
+    migration.pragma_update(None, "user_version", KNOWN_VERSION)?;
     migration.commit()
 }
 

@@ -11,18 +11,12 @@ use crate::{Append, Appended, Placed, Span, Stored};
 const EXPIRED_PER_STEP: u64 = 1000;
 const ROOMS_PER_STEP: usize = 100;
 
-/// Which rooms are left to expire.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Rooms {
-    All,
-    After(i64),
-}
-
 /// What one step of [`expire`] did, and what is left to do.
 #[derive(Debug)]
 pub(super) struct Expired {
     pub(super) removed: u64,
-    pub(super) rest: Option<Rooms>,
+    /// Goes on with the rooms that have a greater id than this; `None` when all is done.
+    pub(super) rest: Option<i64>,
 }
 
 /// Within a transaction: one answer for each append, in order.
@@ -64,12 +58,8 @@ pub(super) fn find(log: &Connection, room: &str, user: &str, id: &str) -> Result
     .optional()
 }
 
-/// One step. Within a transaction.
-pub(super) fn expire(log: &Connection, before_ms: i64, rooms: Rooms) -> Result<Expired> {
-    let mut done = match rooms {
-        Rooms::All => i64::MIN,
-        Rooms::After(room) => room,
-    };
+/// One step, over the rooms with an id greater than `done`. Within a transaction.
+pub(super) fn expire(log: &Connection, before_ms: i64, mut done: i64) -> Result<Expired> {
     let rooms: Vec<i64> = log
         .prepare_cached("SELECT id FROM rooms WHERE id > ?1 ORDER BY id LIMIT ?2")?
         .query_map(params![done, ROOMS_PER_STEP as i64], |row| row.get(0))?
@@ -78,11 +68,11 @@ pub(super) fn expire(log: &Connection, before_ms: i64, rooms: Rooms) -> Result<E
     for &room in &rooms {
         removed += expire_room(log, room, before_ms, EXPIRED_PER_STEP - removed)?;
         if removed == EXPIRED_PER_STEP {
-            return Ok(Expired { removed, rest: Some(Rooms::After(done)) });
+            return Ok(Expired { removed, rest: Some(done) });
         }
         done = room;
     }
-    Ok(Expired { removed, rest: (rooms.len() == ROOMS_PER_STEP).then_some(Rooms::After(done)) })
+    Ok(Expired { removed, rest: (rooms.len() == ROOMS_PER_STEP).then_some(done) })
 }
 
 /// Writes and takes back, so that the commit shows whether there is room to write.

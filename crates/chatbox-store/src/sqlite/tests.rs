@@ -46,6 +46,16 @@ async fn a_full_disk_is_told_and_survived() {
     assert_eq!(appended, [Appended::Placed(vec![Placed::New(head + 1)])]);
 }
 
+#[test]
+fn a_file_that_is_up_to_date_opens_without_a_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("chatbox.db");
+    drop(file::open(&path).unwrap());
+    let _database = file::open(&path).unwrap();
+    let log = std::fs::metadata(directory.path().join("chatbox.db-wal")).unwrap();
+    assert_eq!(log.len(), 0);
+}
+
 #[tokio::test]
 async fn a_batch_that_does_not_fit_leaves_nothing_behind() {
     let (store, _directory) = open_limited(100);
