@@ -66,3 +66,67 @@ pub(crate) fn boundary(frames: &[u8], at: usize) -> usize {
     }
     start
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::Accept;
+    use chatbox_core::CloseCode;
+    use proptest::prelude::*;
+
+    fn encoded(frame: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        frame(&mut out);
+        out
+    }
+
+    #[test]
+    fn frames_are_whole_and_unmasked() {
+        // The examples of section 5.7.
+        assert_eq!(encoded(|out| text("Hello", out)), b"\x81\x05Hello");
+        assert_eq!(encoded(|out| pong(b"Hello", out)), b"\x8a\x05Hello");
+        assert_eq!(encoded(|out| binary(&[0; 256], out))[..4], *b"\x82\x7e\x01\x00");
+        assert_eq!(encoded(|out| binary(&[0; 65_536], out))[..10], *b"\x82\x7f\0\0\0\0\0\x01\0\0");
+        assert_eq!(encoded(ping), b"\x89\0");
+        assert_eq!(shared_text("Hello"), encoded(|out| text("Hello", out)));
+        let going_away = CloseReason::new(CloseCode::GOING_AWAY, "bye");
+        assert_eq!(encoded(|out| close(&going_away, out)), b"\x88\x05\x03\xe9bye");
+    }
+
+    #[test]
+    fn the_longest_reason_fits_a_control_frame() {
+        let reason = CloseReason::new(CloseCode::POLICY, "x".repeat(1_000));
+        assert_eq!(encoded(|out| close(&reason, out))[1], 125);
+    }
+
+    #[test]
+    fn a_message_larger_than_is_taken_can_be_sent() {
+        let payload = "x".repeat(Accept::default().max_message + 1);
+        assert_eq!(encoded(|out| text(&payload, out)).len(), 10 + payload.len());
+    }
+
+    proptest! {
+        #[test]
+        fn a_boundary_is_the_end_of_the_frame_that_was_begun(
+            sizes in prop::collection::vec(prop_oneof![0usize..300, 65_500usize..65_600], 0..6),
+            at: prop::sample::Index,
+        ) {
+            let mut frames = Vec::new();
+            let mut ends = vec![0];
+            for size in sizes {
+                binary(&vec![0xff; size], &mut frames);
+                ends.push(frames.len());
+            }
+            let at = at.index(frames.len() + 1);
+            let expected = ends.into_iter().find(|end| *end >= at);
+            prop_assert_eq!(Some(boundary(&frames, at)), expected);
+        }
+
+        #[test]
+        fn a_boundary_lies_within_any_bytes(bytes: Vec<u8>, at: prop::sample::Index) {
+            let at = at.index(bytes.len() + 1);
+            let end = boundary(&bytes, at);
+            prop_assert!((at..=bytes.len()).contains(&end));
+        }
+    }
+}
