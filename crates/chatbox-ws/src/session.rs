@@ -32,6 +32,8 @@ const TURNS: usize = 16;
 pub(crate) struct Session<S, H> {
     io: S,
     handler: H,
+    /// The handler has panicked: nobody knows what state it is in.
+    panicked: bool,
     lease: Option<Lease>,
     shared: Arc<Shared>,
     decoder: Decoder,
@@ -73,6 +75,7 @@ where
         Self {
             io,
             handler,
+            panicked: false,
             lease: Some(lease),
             shared,
             decoder: Decoder::default(),
@@ -95,10 +98,13 @@ where
         for _ in 0..TURNS {
             self.obey(lease)?;
             let input = self.poll_input(lease, cx)?;
-            let output = self.poll_output(lease, cx)?;
-            let advanced = output.dry && self.advance(lease, cx)?;
-            // Writing makes room in the outbox, for which reading may have been held up.
-            if !(advanced || input == Input::Moved || input == Input::Held && output.wrote) {
+            // Counted before pulling: what an answer has published is pulled before the Close.
+            let owed = lease.connection().owed();
+            let dry = self.poll_output(lease, cx)?;
+            let advanced = dry && self.advance(lease, owed, cx)?;
+            // A write or an answer may have made the room in the outbox that reading waits for.
+            let unblocked = input == Input::Full && !lease.connection().is_full();
+            if !(advanced || unblocked || input == Input::Moved) {
                 self.book(lease);
                 return Ok(());
             }
@@ -128,6 +134,8 @@ where
     fn settle(&mut self, lease: &Lease, closing: Closing) {
         let told = self.guard(|handler| handler.on_closing(lease.connection(), &closing));
         self.phase = Phase::Settling(Box::new(closing));
+        self.expiry = None;
+        self.restart_stall();
         if told.is_none() {
             self.close_with(lease, internal_error(), ClosedBy::Server);
         }
@@ -140,11 +148,17 @@ where
         }
         self.seal(lease, &reason);
         self.phase = Phase::Closing { code: reason.code, by };
+        self.restart_stall();
     }
 
-    /// Runs the application's code; a panic in it is caught, and answered with `None`.
+    /// Runs the application's code, unless it has panicked before; a panic is caught, and answered with `None`.
     fn guard<R>(&mut self, call: impl FnOnce(&mut H) -> R) -> Option<R> {
-        catch_unwind(AssertUnwindSafe(|| call(&mut self.handler))).ok()
+        if self.panicked {
+            return None;
+        }
+        let result = catch_unwind(AssertUnwindSafe(|| call(&mut self.handler))).ok();
+        self.panicked = result.is_none();
+        result
     }
 }
 

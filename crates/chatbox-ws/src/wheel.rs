@@ -52,9 +52,11 @@ impl Wheel {
         self.now() + self.ticks(duration) + 1
     }
 
-    /// A duration in ticks, rounded up.
+    /// A duration in ticks, rounded up; cut to what can still be added to the present tick.
     pub(crate) fn ticks(&self, duration: Duration) -> Tick {
-        u32::try_from(duration.as_nanos().div_ceil(self.tick.as_nanos())).unwrap_or(u32::MAX / 4)
+        /// At least a month, and years at the usual tick: nobody waits for more.
+        const FOREVER: Tick = u32::MAX / 4;
+        u32::try_from(duration.as_nanos().div_ceil(self.tick.as_nanos())).unwrap_or(FOREVER).min(FOREVER)
     }
 
     /// Books a wake-up at `at`, or earlier if that is further away than the wheel reaches. Returns when it will come.

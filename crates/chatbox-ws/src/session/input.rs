@@ -37,10 +37,10 @@ pub(super) enum Ear {
 pub(super) enum Input {
     /// Something was read; there may be more.
     Moved,
-    /// The socket has nothing; it will wake the task.
+    /// The socket has nothing, or the application can take nothing; either will wake the task.
     Idle,
-    /// Nothing is taken now: the outbox is full, or the application is busy.
-    Held,
+    /// The outbox is full: nothing is taken until it has room.
+    Full,
 }
 
 impl<S, H> Session<S, H>
@@ -53,8 +53,10 @@ where
         if self.ear == Ear::Ended {
             return Ok(Input::Idle);
         }
-        if !self.takes(lease, cx) {
-            return Ok(Input::Held);
+        if let Some(held) = self.held(lease, cx) {
+            // Silence counts only while somebody listens.
+            self.heard = self.shared.wheel.now();
+            return Ok(held);
         }
         if let Some(mut backlog) = self.backlog.take() {
             self.digest(lease, &mut backlog, cx);
@@ -91,19 +93,20 @@ where
         }
     }
 
-    /// Whether the peer is listened to now. Once the session is closing it always is, if only to find its Close.
-    fn takes(&mut self, lease: &Lease, cx: &mut Context<'_>) -> bool {
+    /// What keeps the peer from being listened to. Once the session is closing nothing does, if only to find the peer's Close.
+    fn held(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Option<Input> {
         if !matches!(self.phase, Phase::Open) {
-            return true;
+            return None;
         }
         if lease.connection().is_full() {
-            return false;
+            return Some(Input::Full);
         }
         match self.guard(|handler| handler.poll_ready(lease.connection(), cx)) {
-            Some(ready) => ready.is_ready(),
+            Some(Poll::Ready(())) => None,
+            Some(Poll::Pending) => Some(Input::Idle),
             None => {
                 self.close_with(lease, internal_error(), ClosedBy::Server);
-                true
+                None
             }
         }
     }
@@ -117,7 +120,7 @@ where
                 self.ear = Ear::Deaf;
                 return;
             }
-            if at > 0 && !self.takes(lease, cx) {
+            if at > 0 && self.held(lease, cx).is_some() {
                 self.backlog = Some(bytes[at..].into());
                 return;
             }
@@ -138,7 +141,9 @@ where
         match event {
             Event::Text(text) => self.on_message(lease, Message::Text(&text)),
             Event::Binary(payload) => self.on_message(lease, Message::Binary(&payload)),
-            Event::Ping(payload) if !self.phase.is_sealed() => {
+            // Only in a session that is settling can the outbox be full here: section 5.5.3 allows to skip pongs, which a
+            // flood of pings then makes necessary.
+            Event::Ping(payload) if !self.phase.is_sealed() && !lease.connection().is_full() => {
                 lease.connection().push(|out| frame::pong(&payload, out));
             }
             Event::Ping(_) | Event::Pong(_) => {}
@@ -183,9 +188,15 @@ where
         match self.phase {
             // Both Closes are exchanged: how the peer got rid of its socket does not matter any more.
             Phase::Lingering { code, by, .. } if self.peer_close.is_some() => Ended::closed(code, by),
+            Phase::Closing { code, by } if self.peer_close.is_some() => unawaited(code, by, error),
             _ => Ended::peer_gone(kind(error)),
         }
     }
+}
+
+/// The end of a connection whose peer asked to close and did not wait for the answer.
+pub(super) fn unawaited(code: CloseCode, by: ClosedBy, error: &io::Error) -> Ended {
+    Ended { error: Some(kind(error)), ..Ended::closed(code, by) }
 }
 
 /// A word for an I/O error, fit for a metric label.

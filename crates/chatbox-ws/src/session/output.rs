@@ -1,6 +1,6 @@
 //! Writing: what the outbox holds first, then what the source offers, as much as the peer takes.
 
-use super::input::kind;
+use super::input::{kind, unawaited};
 use super::phase::Phase;
 use super::{Session, internal_error};
 use crate::frame;
@@ -36,44 +36,29 @@ pub(super) struct Unsent {
     at: usize,
 }
 
-/// What writing came to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Output {
-    /// Everything is written, and there was nothing more to pull.
-    pub(super) dry: bool,
-    /// Something was written.
-    pub(super) wrote: bool,
-}
-
 impl<S, H> Session<S, H>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Handler,
 {
-    /// Writes until nothing is left or the peer takes no more.
-    pub(super) fn poll_output(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<Output, Ended> {
-        let mut output = Output { dry: false, wrote: false };
+    /// Writes until nothing is left or the peer takes no more. Says whether everything is written, with nothing more to pull.
+    pub(super) fn poll_output(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<bool, Ended> {
         for _ in 0..BATCHES {
-            if self.unsent.is_some() {
-                output.wrote |= self.write_unsent(lease, cx)?;
-                if self.unsent.is_some() {
-                    return Ok(output);
-                }
+            if self.unsent.is_some() && !self.write_unsent(lease, cx)? {
+                return Ok(false);
             }
             if self.phase.is_sealed() {
-                output.dry = true;
-                return Ok(output);
+                return self.flush(cx);
             }
-            let Pulled { dry, wrote } = self.pull_and_write(lease, cx)?;
-            output.wrote |= wrote;
-            if dry {
-                output.dry = self.unsent.is_none() && !self.phase.is_sealed();
-                return Ok(output);
+            let dry = self.pull_and_write(lease, cx)?;
+            // A panic in the source has put a Close behind what it had offered.
+            if dry && !self.phase.is_sealed() {
+                return Ok(self.unsent.is_none() && self.flush(cx)?);
             }
         }
         // The others have waited long enough; this session goes on when it is polled again.
         cx.waker().wake_by_ref();
-        Ok(output)
+        Ok(false)
     }
 
     /// Puts a Close behind what was taken and what the outbox holds.
@@ -95,15 +80,16 @@ where
         }
     }
 
-    fn pull_and_write(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<Pulled, Ended> {
+    /// Writes one batch. Says whether the source had no more than that.
+    fn pull_and_write(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<bool, Ended> {
         let mut batch = BATCH.take().unwrap_or_else(|| Batch::new(MAX_SLICES, MAX_BYTES));
-        let pulled = self.fill_and_write(lease, &mut batch, cx);
+        let dry = self.fill_and_write(lease, &mut batch, cx);
         drop(batch.drain());
         BATCH.set(Some(batch));
-        pulled
+        dry
     }
 
-    fn fill_and_write(&mut self, lease: &Lease, batch: &mut Batch, cx: &mut Context<'_>) -> Result<Pulled, Ended> {
+    fn fill_and_write(&mut self, lease: &Lease, batch: &mut Batch, cx: &mut Context<'_>) -> Result<bool, Ended> {
         let connection = lease.connection();
         // From here on, news wakes this task: it comes before the look, or it is seen.
         connection.rest();
@@ -114,21 +100,23 @@ where
         }
         let sound = self.guard(|handler| handler.pull(cx, batch)).is_some();
         let dry = !batch.is_full();
-        let wrote = !batch.is_empty() && self.write_batch(lease, batch, direct, cx)?;
+        if !batch.is_empty() {
+            self.write_batch(lease, batch, direct, cx)?;
+        }
         if !sound {
             self.close_with(lease, internal_error(), ClosedBy::Server);
         }
-        Ok(Pulled { dry, wrote })
+        Ok(dry)
     }
 
-    /// Writes the batch; what the peer does not take goes to `unsent`. Says whether anything was written.
+    /// Writes the batch; what the peer does not take goes to `unsent`.
     fn write_batch(
         &mut self,
         lease: &Lease,
         batch: &mut Batch,
         direct: usize,
         cx: &mut Context<'_>,
-    ) -> Result<bool, Ended> {
+    ) -> Result<(), Ended> {
         // The usual case leaves in one write and needs no memory.
         let written = match self.write_slices(batch.frames().iter().map(|frame| &frame[..]), cx)? {
             Poll::Ready(written) => written,
@@ -138,34 +126,31 @@ where
             if direct > 0 {
                 lease.connection().written(direct);
             }
-            return Ok(true);
+            return Ok(());
         }
         let mut unsent = Unsent { frames: batch.drain().collect(), direct, at: 0 };
         unsent.advance(lease, written);
         self.unsent = Some(Box::new(unsent));
-        Ok(self.write_unsent(lease, cx)? || written > 0)
+        self.write_unsent(lease, cx).map(drop)
     }
 
-    /// Goes on writing `unsent`; it is `None` afterwards if all of it is written.
+    /// Goes on writing `unsent`. Says whether all of it is written; it is `None` then.
     fn write_unsent(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<bool, Ended> {
-        let mut wrote = false;
         while let Some(mut unsent) = self.unsent.take() {
             let first = unsent.frames.front().map_or(&[][..], |first| &first[unsent.at..]);
             let rest = unsent.frames.iter().skip(1).map(|frame| &frame[..]);
-            match self.write_slices(std::iter::once(first).chain(rest), cx) {
-                Ok(Poll::Ready(written)) => {
-                    wrote = true;
+            match self.write_slices(std::iter::once(first).chain(rest), cx)? {
+                Poll::Ready(written) => {
                     unsent.advance(lease, written);
                     self.unsent = (!unsent.frames.is_empty()).then_some(unsent);
                 }
-                Ok(Poll::Pending) => {
+                Poll::Pending => {
                     self.unsent = Some(unsent);
-                    break;
+                    return Ok(false);
                 }
-                Err(ended) => return Err(ended),
             }
         }
-        Ok(wrote)
+        Ok(true)
     }
 
     /// One vectored write, and the bookkeeping of its progress.
@@ -194,22 +179,27 @@ where
         }
     }
 
+    /// Passes on what the stream itself may hold back. Says whether it has.
+    fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
+        match Pin::new(&mut self.io).poll_flush(cx) {
+            Poll::Pending => {
+                self.stalled.get_or_insert(self.shared.wheel.now());
+                Ok(false)
+            }
+            Poll::Ready(Ok(())) => {
+                self.stalled = None;
+                Ok(true)
+            }
+            Poll::Ready(Err(error)) => Err(self.on_write_error(&error)),
+        }
+    }
+
     fn on_write_error(&self, error: &std::io::Error) -> Ended {
         match self.phase {
-            // The peer asked to close and did not wait for the answer.
-            Phase::Closing { code, by } if self.peer_close.is_some() => {
-                Ended { error: Some(kind(error)), ..Ended::closed(code, by) }
-            }
+            Phase::Closing { code, by } if self.peer_close.is_some() => unawaited(code, by, error),
             _ => Ended::peer_gone(kind(error)),
         }
     }
-}
-
-/// What pulling came to.
-struct Pulled {
-    /// The source had no more than was pulled.
-    dry: bool,
-    wrote: bool,
 }
 
 impl Unsent {

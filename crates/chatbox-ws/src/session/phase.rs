@@ -37,10 +37,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Handler,
 {
-    /// Moves on if the phase has done its part, everything that was to be written being written. Says whether it did.
-    pub(super) fn advance(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<bool, Ended> {
+    /// Moves on if the phase has done its part, everything that was to be written being written: `owed` is how many answers
+    /// were outstanding before that. Says whether there is more to do now.
+    pub(super) fn advance(&mut self, lease: &Lease, owed: u32, cx: &mut Context<'_>) -> Result<bool, Ended> {
         match &self.phase {
-            Phase::Settling(closing) if lease.connection().owed() == 0 => {
+            // The last answer may have come while the source was pulled, and have added to it.
+            Phase::Settling(_) if owed > 0 => return Ok(lease.connection().owed() == 0),
+            Phase::Settling(closing) => {
                 let closing = closing.clone();
                 // A panic here leaves the last words unsaid; the Close says the rest.
                 let _ = self.guard(|handler| handler.last_words(lease.connection(), &closing));

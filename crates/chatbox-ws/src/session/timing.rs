@@ -18,11 +18,12 @@ where
         if !lease.connection().take_tick() {
             return Ok(());
         }
-        self.booked = None;
         let now = self.shared.wheel.now();
+        // A wake-up that an earlier one has replaced comes all the same; booking again for it would never end.
+        self.booked = self.booked.filter(|&booked| now < booked);
         self.check_stall(lease, now)?;
         match self.phase {
-            Phase::Open => self.check_peer(lease, now),
+            Phase::Open | Phase::Settling(_) => self.check_peer(lease, now),
             Phase::AwaitingEcho { deadline, .. } if now >= deadline => Err(self.timed_out("close_timeout")),
             Phase::Lingering { code, by, deadline } if now >= deadline => {
                 // With both Closes exchanged the handshake is complete; the peer only keeps its socket.
@@ -44,12 +45,12 @@ where
         let settings = &self.shared.settings;
         let ticks = |duration| self.shared.wheel.ticks(duration) + 1;
         let phase = match self.phase {
-            Phase::Open => {
+            Phase::Open | Phase::Settling(_) => {
                 let heartbeat = self.next_ping().min(self.heard + ticks(settings.heartbeat_timeout));
                 self.expiry.as_ref().map_or(heartbeat, |expiry| heartbeat.min(expiry.0))
             }
             Phase::AwaitingEcho { deadline, .. } | Phase::Lingering { deadline, .. } => deadline,
-            Phase::Settling(_) | Phase::Closing { .. } => Tick::MAX,
+            Phase::Closing { .. } => Tick::MAX,
         };
         phase.min(self.stall_deadline().unwrap_or(Tick::MAX))
     }
@@ -65,6 +66,11 @@ where
         Some(self.stalled? + self.shared.wheel.ticks(bound) + 1)
     }
 
+    /// Gives a peer that does not read its time anew: what it is allowed has changed.
+    pub(super) fn restart_stall(&mut self) {
+        self.stalled = self.stalled.map(|_| self.shared.wheel.now());
+    }
+
     fn check_stall(&mut self, lease: &Lease, now: Tick) -> Result<(), Ended> {
         if self.stall_deadline().is_none_or(|deadline| now < deadline) {
             return Ok(());
@@ -76,7 +82,6 @@ where
         self.forget_unsent();
         drop(lease.connection().take_outbox());
         self.close_with(lease, CloseReason::new(CloseCode::TRY_AGAIN, "too slow"), ClosedBy::Server);
-        self.stalled = Some(now);
         Ok(())
     }
 
