@@ -1,1 +1,22 @@
-//! chatbox-bin.
+//! The chatbox service: a library that other programs embed, and the program `chatbox`.
+#![doc = include_str!("../README.md")]
+
+mod auth;
+mod chat;
+pub mod cli;
+pub mod commands;
+mod config;
+mod logging;
+mod report;
+mod routes;
+mod server;
+mod service;
+mod telemetry;
+
+pub use config::{
+    Anonymous, Auth, Checked, Config, ConfigError, Flags, Heartbeat, Limits, Loaded, Log, LogFormat, Retention, Secret,
+    Shutdown, Store,
+};
+pub use report::{Connections, Messages, ServiceReport};
+pub use service::{Service, StartError};
+pub use telemetry::install as install_metrics;

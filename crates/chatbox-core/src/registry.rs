@@ -212,8 +212,9 @@ impl Registry {
         };
         tokio::select! {
             biased;
-            () = closing => {}
+            // Looked at first: with no time left, nobody is told to close only to be cut in the same moment.
             () = &mut expired => self.cut_all().await,
+            () = closing => {}
         }
         self.inner.gate.with(|state| {
             let book = &mut state.book;
@@ -235,6 +236,12 @@ impl Registry {
             }
             vacant.await;
         }
+    }
+
+    /// Whether a [`drain`](Self::drain) has returned.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.inner.gate.with(|state| state.book.settled)
     }
 
     /// How many connections are registered.

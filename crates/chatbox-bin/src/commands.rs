@@ -1,0 +1,91 @@
+//! What the program's commands do, and what it exits with.
+
+mod check;
+mod probe;
+mod serve;
+
+use crate::cli::{Cli, Command};
+use crate::config::{ConfigError, Loaded};
+use crate::service::StartError;
+use chatbox_store::StoreError;
+use std::fmt;
+use std::process::ExitCode;
+
+/// Why the program ends without having done what it was asked to: a line for stderr and an exit code.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    /// Exit code 1: failed at run time.
+    pub(crate) fn at_run_time(text: impl Into<String>) -> Self {
+        Self { code: 1, text: text.into() }
+    }
+
+    /// Exit code 2: bad configuration or usage.
+    pub(crate) fn bad_usage(text: impl Into<String>) -> Self {
+        Self { code: 2, text: text.into() }
+    }
+
+    /// What the process exits with.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::bad_usage(error.to_string())
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match &error {
+            // What no retry can mend is the configuration's fault.
+            StartError::Config(_)
+            | StartError::Store(
+                StoreError::NotBuiltIn { .. } | StoreError::UnknownScheme { .. } | StoreError::InvalidUrl { .. },
+            ) => Self::bad_usage(error.to_string()),
+            StartError::Store(_) => Self::at_run_time(error.to_string()),
+        }
+    }
+}
+
+/// Runs the command that the command line names.
+///
+/// # Errors
+/// A [`Failure`] that names what is wrong.
+pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let loaded = Loaded::read(&cli.flags(), environment)?;
+    match cli.command.as_ref().unwrap_or(&Command::Serve) {
+        Command::Serve => serve::run(loaded.check()?),
+        Command::Check => check::run(&loaded),
+        Command::Config => {
+            loaded.check()?;
+            print!("{}", loaded.show());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Token { user, ttl, rooms } => {
+            let secret = loaded.check()?.jwt_secret.ok_or_else(|| {
+                Failure::bad_usage("token: no auth.jwt_secret is set, so there is nothing to sign with")
+            })?;
+            let rooms = (!rooms.is_empty()).then(|| rooms.clone());
+            let token = crate::auth::mint(&secret, user, *ttl, rooms).map_err(Failure::bad_usage)?;
+            println!("{token}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Probe { which, url } => probe::run(&loaded.config, *which, url.as_deref()),
+    }
+}

@@ -1,0 +1,50 @@
+//! `chatbox check`: would it run?
+
+use super::Failure;
+use crate::config::Loaded;
+use crate::service::chain;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::runtime::Builder;
+
+/// How long the store may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Checks everything that can be checked without listening; prints what would run.
+pub(super) fn run(loaded: &Loaded) -> Result<ExitCode, Failure> {
+    let checked = loaded.check()?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
+    let reached = runtime.block_on(async {
+        tokio::time::timeout(PATIENCE, async {
+            let store = chatbox_store::open(checked.store_url.reveal()).await?;
+            store.ping().await?;
+            store.close().await
+        })
+        .await
+    });
+    match reached {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(Failure::bad_usage(format!("store.url: {}", chain(&error)))),
+        Err(_) => return Err(Failure::bad_usage(format!("store.url: no answer within {PATIENCE:?}"))),
+    }
+    let config = &checked.config;
+    println!("configuration: ok");
+    println!("store: {} reached", checked.store_url);
+    println!("would listen on: http://{}{}/", config.listen, config.path_prefix);
+    if let Some(ops) = config.ops_listen {
+        println!("operations: http://{ops}/metrics");
+    }
+    let identity = match (&checked.keys, checked.anonymous) {
+        (Some(_), false) => "tokens",
+        (Some(_), true) => "tokens, or any name without one",
+        (None, _) => "any name (?user=NAME), because only this machine can connect or auth.anonymous is always",
+    };
+    println!("lets in: {identity}");
+    let shutdown = &config.shutdown;
+    let total = shutdown.lame_duck + shutdown.drain + shutdown.flush;
+    println!("shuts down: within {total:?} of {:?} grace", shutdown.grace);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,75 @@
+//! `chatbox probe`: the health check of an image that has neither a shell nor curl.
+
+use super::Failure;
+use crate::cli::Probe;
+use crate::config::Config;
+use axum::body::Body;
+use http::header::HOST;
+use http::{Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+
+/// How long an answer may take: a little longer than a check.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Exits with 0 if the probe answers 200.
+pub(super) fn run(config: &Config, which: Probe, url: Option<&str>) -> Result<ExitCode, Failure> {
+    let uri = address(config, which, url)?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
+    let status = runtime
+        .block_on(async { tokio::time::timeout(PATIENCE, ask(&uri)).await })
+        .map_err(|_| Failure::at_run_time(format!("probe: {uri} did not answer within {PATIENCE:?}")))?
+        .map_err(|error| Failure::at_run_time(format!("probe: {uri}: {error:#}")))?;
+    if status == StatusCode::OK {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Failure::at_run_time(format!("probe: {uri} answered {status}")))
+}
+
+fn address(config: &Config, which: Probe, url: Option<&str>) -> Result<Uri, Failure> {
+    let route = match which {
+        Probe::Live => "/healthz",
+        Probe::Ready => "/readyz",
+    };
+    let url = match url {
+        Some(url) => {
+            let base = url.trim_end_matches('/');
+            let bare = !base.trim_start_matches("http://").contains('/');
+            if bare { format!("{base}{}{route}", config.path_prefix) } else { format!("{base}{route}") }
+        }
+        None => {
+            // A listener on every address is asked on the loopback one.
+            let mut at = config.listen;
+            if at.ip().is_unspecified() {
+                at.set_ip(if at.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { Ipv6Addr::LOCALHOST.into() });
+            }
+            format!("http://{at}{}{route}", config.path_prefix)
+        }
+    };
+    let uri: Uri = url.parse().map_err(|error| Failure::bad_usage(format!("--url: `{url}` is no URL: {error}")))?;
+    if uri.scheme_str() == Some("http") && uri.host().is_some() {
+        Ok(uri)
+    } else {
+        Err(Failure::bad_usage(format!("--url: `{url}` must begin with http:// and name a host")))
+    }
+}
+
+async fn ask(uri: &Uri) -> anyhow::Result<StatusCode> {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let request = Request::get(path).header(HOST, authority).body(Body::empty())?;
+    tokio::select! {
+        response = sender.send_request(request) => Ok(response?.status()),
+        ended = connection => anyhow::bail!("the connection ended without an answer: {ended:?}"),
+    }
+}

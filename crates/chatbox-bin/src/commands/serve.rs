@@ -1,0 +1,142 @@
+//! `chatbox serve`: the service with its listener, its signals, its log and its exit code.
+
+use super::Failure;
+use crate::config::{Checked, Config};
+use crate::logging::Logging;
+use crate::report::ServiceReport;
+use crate::server::{Listener, Server};
+use crate::service::Service;
+use crate::telemetry;
+use axum::Router;
+use axum::routing::get;
+use chatbox_shutdown::{Armed, Shutdown};
+use http::header::CONTENT_TYPE;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// How long the last requests may take after everything is flushed, and the last log lines after that.
+const LAST_REQUESTS: Duration = Duration::from_millis(250);
+const LAST_LINES: Duration = Duration::from_secs(3);
+
+/// Serves until told to stop.
+pub(super) fn run(checked: Checked) -> Result<ExitCode, Failure> {
+    let termination_log = checked.config.shutdown.termination_log.clone();
+    let logging = Logging::start(&checked.config.log).map_err(Failure::at_run_time)?;
+    let runtime = Runtime::new().map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
+    let result = runtime.block_on(serve(checked, &logging));
+    // Nothing that still runs may hold up the end; the log is outside the runtime, and ends last.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    let report = result?;
+    if let Some(report) = &report {
+        write_termination_log(report, &termination_log);
+    }
+    logging.finish(report.as_ref(), LAST_LINES);
+    Ok(report.map_or(ExitCode::SUCCESS, |report| ExitCode::from(report.exit_code())))
+}
+
+/// Starts, serves, shuts down. `None`: told to stop before it had started.
+async fn serve(checked: Checked, logging: &Logging) -> Result<Option<ServiceReport>, Failure> {
+    // Before anything else: a signal that comes during the start must end it in order.
+    let mut shutdown = Shutdown::plan(checked.plan)
+        .and_then(Shutdown::on_signals)
+        .map_err(|error| Failure::at_run_time(error.to_string()))?;
+    raise_file_limit(checked.config.limits.max_connections);
+    let listener = bind("listen", checked.config.listen)?;
+    let ops = checked.config.ops_listen.map(|at| bind("ops_listen", at)).transpose()?;
+    let metrics = telemetry::install().map_err(|error| Failure::at_run_time(format!("metrics: {error}")))?;
+    let config = checked.config.clone();
+    let started = tokio::select! {
+        started = Service::start_checked(checked) => Some(started?),
+        cause = shutdown.requested() => {
+            tracing::info!(?cause, "Told to stop before the start was complete");
+            None
+        }
+    };
+    let Some(service) = started else { return Ok(None) };
+    service.take_part(&mut shutdown);
+    let servers = Servers::start(&service, &config, metrics, listener, ops)?;
+    let report = run_to_the_end(&service, shutdown, servers, logging).await;
+    Ok(Some(report))
+}
+
+async fn run_to_the_end(service: &Service, shutdown: Armed, servers: Servers, logging: &Logging) -> ServiceReport {
+    let report = shutdown.run(std::future::pending()).await;
+    servers.stop().await;
+    service.report(report, logging.dropped())
+}
+
+/// The public listener, and the operators'.
+struct Servers(Vec<Server>);
+
+impl Servers {
+    fn start(
+        service: &Service,
+        config: &Config,
+        metrics: PrometheusHandle,
+        listener: Listener,
+        ops: Option<Listener>,
+    ) -> Result<Self, Failure> {
+        let address = |listener: &Listener| listener.address().map_err(|error| Failure::at_run_time(error.to_string()));
+        let prefix = &config.path_prefix;
+        let at = address(&listener)?;
+        let own = metrics_route(service.clone(), metrics);
+        let public = nest(prefix, service.router()).merge(own.clone());
+        let mut servers = vec![listener.serve(public)];
+        if let Some(ops) = ops {
+            let at = address(&ops)?;
+            let probes = service.inner.health.router();
+            servers.push(ops.serve(nest(prefix, probes).merge(own)));
+            tracing::info!(metrics = %format_args!("http://{at}/metrics"), "Operations listener");
+        }
+        tracing::info!(page = %format_args!("http://{at}{prefix}/"), "Chatbox service listening");
+        Ok(Self(servers))
+    }
+
+    async fn stop(self) {
+        for server in self.0 {
+            server.stop(LAST_REQUESTS).await;
+        }
+    }
+}
+
+fn nest(prefix: &str, router: Router) -> Router {
+    if prefix.is_empty() { router } else { Router::new().nest(prefix, router) }
+}
+
+fn metrics_route(service: Service, metrics: PrometheusHandle) -> Router {
+    let answer = move || async move {
+        telemetry::on_readiness(service.inner.health.readiness().await.is_ready());
+        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::render(&metrics))
+    };
+    Router::new().route("/metrics", get(answer))
+}
+
+fn bind(key: &str, at: SocketAddr) -> Result<Listener, Failure> {
+    Listener::bind(at).map_err(|error| Failure::at_run_time(format!("{key}: cannot listen on {at}: {error}")))
+}
+
+/// Each connection needs a file descriptor: takes as many as the system allows, and warns when that is not enough.
+fn raise_file_limit(max_connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // A refusal leaves the limit as it was, which the warning then tells.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    if let Some(files) = getrlimit(Resource::Nofile).current
+        && files < max_connections as u64
+    {
+        tracing::warn!(files, max_connections, "The file limit (ulimit -n) is lower than limits.max_connections");
+    }
+}
+
+/// Kubernetes shows what stands there as the reason why the container ended.
+fn write_termination_log(report: &ServiceReport, path: &Path) {
+    if path.exists()
+        && let Err(error) = std::fs::write(path, report.to_json())
+    {
+        tracing::warn!(%error, path = %path.display(), "Cannot write the termination log");
+    }
+}

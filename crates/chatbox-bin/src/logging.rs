@@ -1,0 +1,169 @@
+//! Log lines that do not get lost: written by a thread of their own, none dropped, all of them out before the process ends.
+
+use crate::config::{Log, LogFormat};
+use crate::report::ServiceReport;
+use serde::Serialize;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+
+/// Holds the log open. [`finish`](Self::finish) it last of all, outside the runtime.
+#[must_use = "dropping this loses the last lines"]
+pub(crate) struct Logging {
+    sinks: Vec<Sink>,
+}
+
+/// One destination: how many lines went in, and how many came out.
+struct Sink {
+    _guard: WorkerGuard,
+    dropped: ErrorCounter,
+    queued: Counted<NonBlocking>,
+    written: Arc<AtomicU64>,
+    pretty: bool,
+}
+
+/// The message of the last line.
+const LAST: &str = "Chatbox service shutdown complete";
+
+impl Logging {
+    /// Installs the subscriber for the process.
+    ///
+    /// # Errors
+    /// A line for the operator: the directory cannot be written to, or a subscriber is installed already.
+    pub(crate) fn start(config: &Log) -> Result<Self, String> {
+        let pretty = match config.format {
+            LogFormat::Auto => io::stdout().is_terminal(),
+            LogFormat::Pretty => true,
+            LogFormat::Json => false,
+        };
+        let (stdout, stdout_sink) = sink(io::stdout(), pretty);
+        let mut sinks = vec![stdout_sink];
+        let mut layers = vec![layer(stdout, pretty, io::stdout().is_terminal())];
+        if let Some(directory) = &config.directory {
+            let file = tracing_appender::rolling::Builder::new()
+                .rotation(tracing_appender::rolling::Rotation::DAILY)
+                .filename_prefix("chatbox")
+                .filename_suffix("log")
+                .build(directory)
+                .map_err(|error| format!("log.directory: cannot write to {}: {error}", directory.display()))?;
+            let (file, file_sink) = sink(file, false);
+            sinks.push(file_sink);
+            layers.push(layer(file, false, false));
+        }
+        let filter = match std::env::var("RUST_LOG") {
+            Ok(directives) if config.level == Log::default().level => EnvFilter::try_new(directives),
+            _ => EnvFilter::try_new(&config.level),
+        }
+        .map_err(|error| format!("log.level: {error}"))?;
+        tracing_subscriber::registry()
+            .with(layers.with_filter(filter))
+            .try_init()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { sinks })
+    }
+
+    /// How many lines were dropped: none, unless the writing thread has died.
+    #[must_use]
+    pub(crate) fn dropped(&self) -> u64 {
+        self.sinks.iter().map(|sink| sink.dropped.dropped_lines() as u64).sum()
+    }
+
+    /// Writes the report as the last line, and waits until every line is out, at most this long. The guards' own wait is
+    /// shorter than a busy terminal is slow, and they give up silently; so what is left is said on stderr.
+    pub(crate) fn finish(mut self, report: Option<&ServiceReport>, at_most: Duration) {
+        let deadline = Instant::now() + at_most;
+        if let Some(report) = report {
+            for sink in &mut self.sinks {
+                // A log that cannot be written to has nowhere to say so.
+                let _ = sink.queued.write_all(last_line(report, sink.pretty).as_bytes());
+            }
+        }
+        let missing = || self.sinks.iter().map(Sink::missing).sum::<u64>();
+        while missing() > 0 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let lost = missing();
+        if lost > 0 {
+            let _ = writeln!(io::stderr(), "chatbox: {lost} log lines could not be written within {at_most:?}");
+        }
+    }
+}
+
+/// The report as a line of the log: not an event, because an event's fields are flat and the report is not.
+fn last_line(report: &ServiceReport, pretty: bool) -> String {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        timestamp: String,
+        level: &'static str,
+        message: &'static str,
+        #[serde(flatten)]
+        report: &'a ServiceReport,
+    }
+    let timestamp = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+    if pretty {
+        return format!("{timestamp}  INFO {LAST} report={}\n", report.to_json());
+    }
+    // Structs of numbers and texts always encode.
+    let line = Line { timestamp, level: "INFO", message: LAST, report };
+    serde_json::to_string(&line).unwrap_or_default() + "\n"
+}
+
+impl Sink {
+    fn missing(&self) -> u64 {
+        // In this order: a line that is counted as written was counted as queued before.
+        let written = self.written.load(Ordering::Acquire);
+        self.queued.count.load(Ordering::Acquire).saturating_sub(written)
+    }
+}
+
+fn sink(writer: impl Write + Send + 'static, pretty: bool) -> (Counted<NonBlocking>, Sink) {
+    let (queued, written) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+    let writer = Counted { inner: writer, count: Arc::clone(&written) };
+    let (writer, guard) = NonBlockingBuilder::default().lossy(false).thread_name("chatbox-log").finish(writer);
+    let dropped = writer.error_counter();
+    let writer = Counted { inner: writer, count: queued };
+    (writer.clone(), Sink { _guard: guard, dropped, queued: writer, written, pretty })
+}
+
+fn layer(writer: Counted<NonBlocking>, pretty: bool, colours: bool) -> Box<dyn Layer<Registry> + Send + Sync> {
+    let layer = fmt::layer().with_writer(writer).with_ansi(colours);
+    if pretty {
+        layer.with_target(false).boxed()
+    } else {
+        layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+    }
+}
+
+/// Counts the lines that pass through.
+#[derive(Clone)]
+struct Counted<W> {
+    inner: W,
+    count: Arc<AtomicU64>,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // The subscriber and the writing thread hand over whole lines; on an error the line is as gone as if written.
+        let result = self.inner.write_all(line);
+        self.count.fetch_add(1, Ordering::AcqRel);
+        result.map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl<'a> MakeWriter<'a> for Counted<NonBlocking> {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}

@@ -1,0 +1,191 @@
+//! The HTTP side of the service (contract section 3).
+
+use crate::auth::{AuthError, Credentials, Identity};
+use crate::chat::ChatHandler;
+use crate::service::{Inner, Service, chain};
+use crate::telemetry;
+use axum::Router;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{OriginalUri, Path, Query, State};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{any, get};
+use chatbox_core::{CloseCode, CloseReason, Refusal};
+use chatbox_protocol::{ErrorBody, RoomName, SUBPROTOCOL};
+use chatbox_ws::{Expiry, Rejection, Upgrade};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode, Uri};
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// The most messages that one history request returns, and how many when it does not say.
+const MAX_HISTORY: usize = 1_000;
+const DEFAULT_HISTORY: usize = 100;
+
+/// When somebody who was turned away should try again, in seconds.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+pub(crate) fn router<S: Clone + Send + Sync + 'static>(service: &Service) -> Router<S> {
+    let routes = Router::new()
+        .route("/", get(page))
+        .route("/ws", any(websocket))
+        .route("/rooms/{room}/messages", get(history))
+        .fallback(elsewhere)
+        .with_state(Arc::clone(&service.inner));
+    routes.merge(service.inner.health.router())
+}
+
+/// A refusal as clients see it: a status, and `{"error":CODE,"message":TEXT}`.
+struct Refused {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Refused {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), headers: Vec::new() }
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let body = ErrorBody { error: self.code.into(), message: self.message.into() };
+        let mut response = (self.status, axum::Json(body)).into_response();
+        response.headers_mut().extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));
+        response
+    }
+}
+
+impl From<AuthError> for Refused {
+    fn from(error: AuthError) -> Self {
+        telemetry::on_refused("unauthorized");
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", error.to_string())
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+}
+
+impl From<QueryRejection> for Refused {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", rejection.body_text())
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let (status, code) = match refusal {
+            Refusal::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+            Refusal::Full => (StatusCode::SERVICE_UNAVAILABLE, "full"),
+            Refusal::TooManyOfUser => (StatusCode::TOO_MANY_REQUESTS, "too_many_connections"),
+        };
+        let refused = Self::new(status, code, refusal.to_string()).with(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            // The next try should go to another instance, not through this connection.
+            refused.with(CONNECTION, HeaderValue::from_static("close"))
+        } else {
+            refused
+        }
+    }
+}
+
+/// The upgrade. A connection is registered before it is answered: a drain that begins meanwhile knows of it.
+async fn websocket(State(inner): State<Arc<Inner>>, request: axum::extract::Request) -> Response {
+    let (mut parts, _body) = request.into_parts();
+    match upgrade(&inner, &mut parts) {
+        Ok(response) => response,
+        Err(refused) => *refused,
+    }
+}
+
+fn upgrade(inner: &Arc<Inner>, parts: &mut Parts) -> Result<Response, Box<Response>> {
+    let refuse = |refused: Refused| Box::new(refused.into_response());
+    let credentials = Query::<Credentials>::try_from_uri(&parts.uri).map_err(|error| refuse(error.into()))?.0;
+    let upgrade = Upgrade::from_parts(parts).map_err(|rejection| {
+        telemetry::on_refused(rejection.code());
+        Box::new(rejection.into_response())
+    })?;
+    if !inner.origins.allows(&parts.headers) {
+        telemetry::on_refused(Rejection::Origin.code());
+        return Err(Box::new(Rejection::Origin.into_response()));
+    }
+    let Identity { user, valid_for, rooms } =
+        inner.doorman.identify(&parts.headers, credentials).map_err(|error| refuse(error.into()))?;
+    let lease = inner.registry.admit(&user).map_err(|refusal| refuse(refusal.into()))?;
+    let expiry = valid_for.map(|after| Expiry { after, reason: CloseReason::new(CloseCode::POLICY, "token expired") });
+    let handler = inner.rooms.clone();
+    Ok(upgrade
+        .with_protocol(SUBPROTOCOL)
+        .expiring(expiry)
+        .serve(&inner.transport, lease, move |connection| ChatHandler::new(&handler, connection, rooms)))
+}
+
+#[derive(Deserialize)]
+struct HistoryQuery {
+    #[serde(default)]
+    after: u64,
+    limit: Option<usize>,
+}
+
+/// Stored messages of a room.
+async fn history(
+    State(inner): State<Arc<Inner>>,
+    Path(room): Path<String>,
+    query: Result<Query<HistoryQuery>, QueryRejection>,
+    credentials: Result<Query<Credentials>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let answer = async {
+        let identity = inner.doorman.identify(&headers, credentials?.0)?;
+        let HistoryQuery { after, limit } = query?.0;
+        let room = RoomName::new(room)
+            .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, "bad_request", format!("room: {error}")))?;
+        if identity.rooms.is_some_and(|allows| !allows(room.as_str())) {
+            telemetry::on_refused("not_allowed");
+            return Err(Refused::new(StatusCode::FORBIDDEN, "not_allowed", "you may not enter this room"));
+        }
+        let limit = limit.unwrap_or(DEFAULT_HISTORY);
+        if !(1..=MAX_HISTORY).contains(&limit) {
+            let message = format!("limit: must be from 1 to {MAX_HISTORY}");
+            return Err(Refused::new(StatusCode::BAD_REQUEST, "bad_request", message));
+        }
+        let (head, messages) = inner.rooms.history(room.as_str(), after, limit).await.map_err(|error| {
+            tracing::warn!(error = chain(&error), "Cannot read history");
+            Refused::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", "the store cannot be read now")
+                .with(RETRY_AFTER, RETRY_AFTER_SECONDS)
+        })?;
+        // The messages are JSON already.
+        let body = format!(r#"{{"head":{head},"messages":[{}]}}"#, messages.join(","));
+        let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
+        Ok((headers, body).into_response())
+    };
+    answer.await.unwrap_or_else(Refused::into_response)
+}
+
+/// Nested under a prefix, `/` is the prefix without a slash; with one, the request comes here.
+async fn elsewhere(method: Method, uri: Uri, original: OriginalUri, headers: HeaderMap) -> Response {
+    if uri.path() == "/" && method == Method::GET {
+        return page(headers, original).await.into_response();
+    }
+    Refused::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here").into_response()
+}
+
+/// What this is, and where its endpoints are.
+async fn page(headers: HeaderMap, uri: OriginalUri) -> Html<String> {
+    let base = uri.path().trim_end_matches('/');
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    // Both come from the request.
+    let (base, host) = (escape(base), escape(host));
+    Html(include_str!("page.html").replace("{base}", &base).replace("{host}", &host))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+}

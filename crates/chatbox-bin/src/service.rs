@@ -1,0 +1,286 @@
+//! The whole service, composed: what the program runs, and what another program can embed.
+
+use crate::auth::Doorman;
+use crate::config::{Checked, Config, ConfigError, Retention};
+use crate::report::ServiceReport;
+use crate::routes;
+use crate::telemetry::{self, Connections};
+use axum::Router;
+use chatbox_core::{CloseCode, CloseReason, Drain, RateLimits, Registry, Tally};
+use chatbox_health::{Gate, Health};
+use chatbox_rooms::{Options, Rooms};
+use chatbox_shutdown::{Armed, BoxError, Budget, Ending, Phase, Phases, Plan, Shutdown};
+use chatbox_store::{Store, StoreError};
+use chatbox_ws::{Accept, OriginPolicy, Settings, Transport};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Between two sweeps for messages past their retention.
+const EXPIRY_SWEEP: Duration = Duration::from_secs(60);
+
+/// A running chat service without a listener of its own. Cheap to clone.
+///
+/// ```no_run
+/// use axum::Router;
+/// use chatbox_bin::{Config, Service};
+/// use std::time::Duration;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let service = Service::start(Config::default()).await?;
+/// let app: Router = Router::new().nest("/support/chat", service.router());
+/// // … serve `app`; later, when the program is told to stop:
+/// let report = service.shutdown(Duration::from_secs(25)).await;
+/// assert_eq!(report.exit_code(), 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Service {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) registry: Registry,
+    pub(crate) rooms: Rooms,
+    pub(crate) transport: Transport,
+    pub(crate) health: Health,
+    pub(crate) doorman: Doorman,
+    pub(crate) origins: OriginPolicy,
+    gate: Gate,
+    store: Arc<dyn Store>,
+    plan: Plan,
+}
+
+/// Why a service did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration contradicts itself.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store cannot be opened.
+    #[error("store: {}", chain(.0))]
+    Store(#[from] StoreError),
+}
+
+impl Service {
+    /// Checks the configuration, opens the store and starts to serve: from now on, connections that come through
+    /// [`router`](Self::router) are served. Must be called within a tokio runtime; metrics are recorded if a recorder was
+    /// installed before ([`install_metrics`](crate::install_metrics), or your own).
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left half-started.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_checked(config.check()?).await
+    }
+
+    pub(crate) async fn start_checked(checked: Checked) -> Result<Self, StartError> {
+        let store = chatbox_store::open(checked.store_url.reveal()).await?;
+        Ok(Self::over(checked, store))
+    }
+
+    fn over(checked: Checked, store: Arc<dyn Store>) -> Self {
+        let config = checked.config;
+        let limits = &config.limits;
+        let registry = Registry::new(
+            chatbox_core::Limits {
+                max_connections: limits.max_connections,
+                max_per_user: limits.max_connections_per_user,
+                outbox_bytes: limits.outbox_bytes,
+            },
+            Connections::new(),
+        );
+        let options = Options {
+            heartbeat: config.heartbeat.interval,
+            max_message_bytes: limits.max_message_bytes,
+            rooms_per_connection: limits.rooms_per_connection,
+            ..Options::default()
+        };
+        let rates = RateLimits::new(checked.messages_per_second, checked.burst);
+        let rooms = Rooms::new(Arc::clone(&store), instance_name(), rates, options, chatbox_ws::frame::text);
+        let transport = Transport::new(Settings {
+            accept: Accept { max_message: limits.max_message_bytes, binary: false },
+            heartbeat_interval: config.heartbeat.interval,
+            heartbeat_timeout: config.heartbeat.timeout,
+            write_timeout: limits.write_timeout,
+            close_handshake: config.shutdown.close_handshake,
+        });
+        let gate = Gate::new("starting");
+        let pinged = Arc::clone(&store);
+        let health = Health::builder()
+            .gate(gate.clone())
+            .check(store.name(), move || {
+                let store = Arc::clone(&pinged);
+                async move { store.ping().await }
+            })
+            .build();
+        gate.open(Phase::Running.as_str());
+        telemetry::on_phase(Phase::Running);
+        let service = Self {
+            inner: Arc::new(Inner {
+                registry,
+                rooms,
+                transport,
+                health,
+                doorman: Doorman { keys: checked.keys, anonymous: checked.anonymous },
+                origins: OriginPolicy::listed(config.auth.allowed_origins.iter().cloned()),
+                gate,
+                store,
+                plan: checked.plan,
+                config,
+            }),
+        };
+        service.expire_old_messages();
+        service
+    }
+
+    /// The service's routes, to be nested under a prefix of the embedding program: the page, the WebSocket, the probes, history.
+    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        routes::router(self)
+    }
+
+    /// Shuts down within `deadline`: turns newcomers away, serves on while load balancers notice, closes every connection in its paced
+    /// turn, stores what was accepted. The configured budgets are shortened as needed, the flush last of all.
+    ///
+    /// Go on serving the router meanwhile, so that probes and newcomers get their answers. Not cancel safe: a future that is
+    /// dropped leaves the shutdown where it is.
+    pub async fn shutdown(&self, deadline: Duration) -> ServiceReport {
+        let plan = self.inner.plan.within(deadline);
+        let report = match Shutdown::plan(plan) {
+            Ok(shutdown) => {
+                let mut armed = shutdown.without_signals();
+                self.take_part(&mut armed);
+                armed.trigger().begin();
+                armed.run(std::future::pending()).await
+            }
+            Err(error) => unreachable!("a plan made to fit does not fit: {error}"),
+        };
+        self.report(report, 0)
+    }
+
+    /// Registers what this service does in each phase.
+    pub(crate) fn take_part(&self, shutdown: &mut Armed) {
+        let registry = self.inner.registry.clone();
+        shutdown.lame_duck_until(move || async move { registry.empty().await });
+        tokio::spawn(self.clone().follow(shutdown.phases()));
+        let service = self.clone();
+        shutdown.during(Phase::LameDuck, "admission", move |_| async move {
+            service.leave_running(Phase::LameDuck);
+            Ok(())
+        });
+        let service = self.clone();
+        shutdown.during(Phase::Draining, "websockets", move |budget| async move { Ok(service.drain(budget).await) });
+        let service = self.clone();
+        shutdown.during(Phase::Flushing, "store", move |_| async move { service.flush().await });
+    }
+
+    /// The report of a shutdown that has run, with what this service counted.
+    pub(crate) fn report(&self, shutdown: chatbox_shutdown::Report, log_events_dropped: u64) -> ServiceReport {
+        let report =
+            ServiceReport::new(shutdown, self.inner.registry.tally(), self.inner.rooms.totals(), log_events_dropped);
+        telemetry::on_shutdown(Duration::from_millis(report.shutdown.duration_ms));
+        report
+    }
+
+    /// Shows each phase to the probes and the metrics.
+    async fn follow(self, mut phases: Phases) {
+        let (mut entered, mut before) = (Instant::now(), phases.current());
+        let mut begun = None;
+        while let Some(phase) = phases.changed().await {
+            self.leave_running(phase);
+            if before != Phase::Running {
+                telemetry::on_phase_ended(before, entered.elapsed());
+            }
+            telemetry::on_shutdown(begun.get_or_insert_with(Instant::now).elapsed());
+            (entered, before) = (Instant::now(), phase);
+        }
+    }
+
+    /// Not ready from here on, and nobody is let in.
+    fn leave_running(&self, phase: Phase) {
+        self.inner.gate.close(phase.as_str());
+        self.inner.registry.refuse_newcomers();
+        telemetry::on_phase(phase);
+        telemetry::on_readiness(false);
+    }
+
+    async fn drain(&self, budget: Budget) -> Ending {
+        let tally = self.close_all(budget.remaining(), budget.expired()).await;
+        if tally.timed_out + tally.aborted > 0 { Ending::CutShort } else { Ending::Complete }
+    }
+
+    /// Closes every connection, and cuts those that are left when `expired` resolves.
+    async fn close_all(&self, budget: Duration, expired: impl Future<Output = ()>) -> Tally {
+        let shutdown = &self.inner.config.shutdown;
+        let drain = Drain {
+            reason: CloseReason::new(CloseCode::GOING_AWAY, "server shutting down"),
+            rate: shutdown.close_rate,
+            budget,
+            close_handshake: shutdown.close_handshake,
+        };
+        let tally = self.inner.registry.drain(drain, expired).await;
+        let Tally { at_signal, closed, peer_gone, timed_out, aborted, refused } = tally;
+        tracing::info!(at_signal, closed, peer_gone, timed_out, aborted, refused, "All WebSocket connections closed");
+        tally
+    }
+
+    /// Stores what was accepted, then lets go of the store.
+    async fn flush(&self) -> Result<(), BoxError> {
+        if !self.inner.registry.is_drained() {
+            // A second signal during the lame duck has left the drain out: cut what is open.
+            self.close_all(Duration::ZERO, std::future::ready(())).await;
+        }
+        self.inner.rooms.close().await;
+        self.inner.store.close().await?;
+        let totals = self.inner.rooms.totals();
+        if totals.accepted != totals.acked + totals.rejected {
+            return Err(format!("accepted messages without an end: {totals:?}").into());
+        }
+        Ok(())
+    }
+
+    fn expire_old_messages(&self) {
+        let Retention::For(keep) = self.inner.config.store.retention else { return };
+        let rooms = self.inner.rooms.clone();
+        tokio::spawn(async move {
+            let mut interval = tokio::time::interval(EXPIRY_SWEEP.min(keep.max(Duration::from_secs(1))));
+            loop {
+                interval.tick().await;
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                let before = i64::try_from(now.saturating_sub(keep).as_millis()).unwrap_or(i64::MAX);
+                match rooms.expire(before).await {
+                    Ok(0) => {}
+                    Ok(messages) => tracing::info!(messages, "Removed messages past their retention"),
+                    Err(StoreError::Closed) => return,
+                    Err(error) => tracing::warn!(error = chain(&error), "Cannot remove old messages"),
+                }
+            }
+        });
+    }
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("registry", &self.inner.registry).finish_non_exhaustive()
+    }
+}
+
+/// An error with its sources, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+/// The name of this instance: in Kubernetes, the pod's.
+fn instance_name() -> String {
+    let kernel = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = std::env::var("HOSTNAME").ok().or_else(kernel).map(|name| name.trim().to_owned());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "chatbox".to_owned())
+}

@@ -1,0 +1,186 @@
+//! Metrics: what is recorded about connections and shutdowns, and the exporter.
+
+use chatbox_core::{CloseCode, Closing, Connection, Ended, Observer, Refusal};
+use chatbox_shutdown::Phase;
+use metrics::{Counter, Gauge, counter, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Every metric, and what it means: the help text of the exporter. `docs/metrics.md` says more.
+const METRICS: &[(Kind, &str, &str)] = &[
+    (Kind::Gauge, "chatbox_connections_active", "WebSocket connections being served"),
+    (Kind::Counter, "chatbox_connections_opened_total", "WebSocket connections opened"),
+    (Kind::Counter, "chatbox_connections_refused_total", "Newcomers turned away, by reason"),
+    (Kind::Counter, "chatbox_connections_closed_total", "WebSocket connections ended, by close code and by whom"),
+    (
+        Kind::Counter,
+        "chatbox_connection_close_errors_total",
+        "Connections that ended without a finished close handshake",
+    ),
+    (Kind::Histogram, "chatbox_connection_duration_seconds", "How long connections lasted"),
+    (Kind::Counter, "chatbox_messages_accepted_total", "Messages taken from clients, to be stored"),
+    (Kind::Counter, "chatbox_messages_acked_total", "Messages stored and acknowledged"),
+    (Kind::Counter, "chatbox_messages_delivered_total", "Messages handed to members' connections"),
+    (Kind::Counter, "chatbox_messages_rejected_total", "Requests answered with an error, by reason"),
+    (Kind::Histogram, "chatbox_append_seconds", "How long one commit of messages took"),
+    (Kind::Counter, "chatbox_slow_consumers_total", "Times a live member fell behind its room's ring"),
+    (Kind::Gauge, "chatbox_lagging_members", "Members being served from the store, behind their room's ring"),
+    (Kind::Gauge, "chatbox_ready", "1 while the service is ready for traffic"),
+    (Kind::Gauge, "chatbox_shutdown_phase", "0 running, 1 lame duck, 2 draining, 3 flushing, 4 stopped"),
+    (Kind::Gauge, "chatbox_shutdown_phase_duration_seconds", "How long each finished phase of the shutdown took"),
+    (Kind::Gauge, "chatbox_shutdown_duration_seconds", "How long the shutdown has taken so far"),
+];
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// Why newcomers are turned away: each is counted from the start, so that a rate can be taken of the first one.
+const REFUSALS: &[&str] = &["bad_upgrade", "draining", "full", "origin_not_allowed", "unauthorized", "user_limit"];
+
+/// How often recorded samples are folded into histograms; until then each takes memory.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Installs the recorder for the process and keeps it tidy. Must be called within a tokio runtime.
+///
+/// # Errors
+/// When another recorder is installed already.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+    const LIFETIMES: &[f64] = &[1.0, 10.0, 60.0, 300.0, 1_800.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0];
+    let handle = PrometheusBuilder::new()
+        .set_buckets(SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("chatbox_connection_duration_seconds".to_owned()), LIFETIMES)?
+        .install_recorder()?;
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        let mut interval = tokio::time::interval(UPKEEP);
+        loop {
+            interval.tick().await;
+            upkeep.run_upkeep();
+        }
+    });
+    for &(kind, name, help) in METRICS {
+        match kind {
+            Kind::Counter => metrics::describe_counter!(name, help),
+            Kind::Gauge => metrics::describe_gauge!(name, help),
+            Kind::Histogram => metrics::describe_histogram!(name, help),
+        }
+    }
+    metrics_process::Collector::default().describe();
+    Ok(handle)
+}
+
+/// The Prometheus text of now.
+pub(crate) fn render(handle: &PrometheusHandle) -> String {
+    metrics_process::Collector::default().collect();
+    handle.render()
+}
+
+/// Records the phases of a shutdown.
+pub(crate) fn on_phase(phase: Phase) {
+    gauge!("chatbox_shutdown_phase").set(phase.index() as f64);
+}
+
+/// Records how long a phase took, once it is over.
+pub(crate) fn on_phase_ended(phase: Phase, lasted: Duration) {
+    gauge!("chatbox_shutdown_phase_duration_seconds", "phase" => phase.as_str()).set(lasted.as_secs_f64());
+}
+
+/// Records how long the shutdown took so far.
+pub(crate) fn on_shutdown(lasted: Duration) {
+    gauge!("chatbox_shutdown_duration_seconds").set(lasted.as_secs_f64());
+}
+
+/// Records whether the service is ready.
+pub(crate) fn on_readiness(ready: bool) {
+    gauge!("chatbox_ready").set(f64::from(u8::from(ready)));
+}
+
+/// Counts connections, and logs the drain.
+pub(crate) struct Connections {
+    active: Gauge,
+    opened: Counter,
+    refusals: Mutex<Option<std::time::Instant>>,
+}
+
+impl Connections {
+    pub(crate) fn new() -> Self {
+        for reason in REFUSALS {
+            counter!("chatbox_connections_refused_total", "reason" => *reason).increment(0);
+        }
+        Self {
+            active: gauge!("chatbox_connections_active"),
+            opened: counter!("chatbox_connections_opened_total"),
+            refusals: Mutex::default(),
+        }
+    }
+}
+
+/// Counts somebody who was turned away before the registry was asked.
+pub(crate) fn on_refused(reason: &'static str) {
+    counter!("chatbox_connections_refused_total", "reason" => reason).increment(1);
+}
+
+impl Observer for Connections {
+    fn on_opened(&self, connection: &Connection) {
+        self.active.increment(1.0);
+        self.opened.increment(1);
+        tracing::debug!(user_id = &**connection.user(), connection_id = %connection.id(), "WebSocket connection opened");
+    }
+
+    fn on_refused(&self, refusal: Refusal) {
+        on_refused(refusal.as_str());
+        // A flood of newcomers must not become a flood of lines.
+        let mut last = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
+            *last = Some(std::time::Instant::now());
+            tracing::info!(reason = refusal.as_str(), "Refusing WebSocket connections");
+        }
+    }
+
+    fn on_drain(&self, connections: usize) {
+        tracing::info!(connections, "Shutting down WebSocket handler, closing all connections");
+    }
+
+    fn on_closing(&self, connection: &Connection, _: &Closing) {
+        tracing::info!(
+            user_id = &**connection.user(),
+            connection_id = %connection.id(),
+            "Closing WebSocket connection"
+        );
+    }
+
+    fn on_ended(&self, connection: &Connection, ended: &Ended, lasted: Duration) {
+        self.active.decrement(1.0);
+        histogram!("chatbox_connection_duration_seconds").record(lasted.as_secs_f64());
+        let code = code_label(ended.code);
+        counter!("chatbox_connections_closed_total", "code" => code, "by" => ended.by.as_str()).increment(1);
+        if let Some(kind) = ended.error {
+            counter!("chatbox_connection_close_errors_total", "kind" => kind).increment(1);
+        }
+        tracing::debug!(
+            user_id = &**connection.user(),
+            connection_id = %connection.id(),
+            code = ended.code.value(),
+            by = ended.by.as_str(),
+            outcome = ended.outcome.as_str(),
+            error = ended.error,
+            "WebSocket connection ended"
+        );
+    }
+}
+
+/// A label for a close code: clients choose among thousands, and each label costs memory for good.
+fn code_label(code: CloseCode) -> String {
+    match code.value() {
+        1000..=1015 => code.to_string(),
+        3000..=3999 => "3xxx".to_owned(),
+        4000..=4999 => "4xxx".to_owned(),
+        _ => "other".to_owned(),
+    }
+}
