@@ -30,7 +30,13 @@ pub(super) fn run(checked: Checked) -> Result<ExitCode, Failure> {
     let result = runtime.block_on(serve(checked, &logging));
     // Nothing that still runs may hold up the end; the log is outside the runtime, and ends last.
     runtime.shutdown_timeout(Duration::from_millis(100));
-    let report = result?;
+    let report = match result {
+        Ok(report) => report,
+        Err(failure) => {
+            logging.finish(None, LAST_LINES);
+            return Err(failure);
+        }
+    };
     if let Some(report) = &report {
         write_termination_log(report, &termination_log);
     }
