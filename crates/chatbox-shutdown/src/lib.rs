@@ -1,3 +1,4 @@
+//! Graceful shutdown in phases, for any tokio program.
 #![doc = include_str!("../README.md")]
 
 #[cfg(not(unix))]

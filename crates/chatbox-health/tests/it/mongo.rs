@@ -141,7 +141,20 @@ impl Frozen {
     fn freeze(pid: String) -> Self {
         let frozen = Self { pid };
         assert!(frozen.signal("-STOP"));
+        // The signal is delivered when each thread next enters the kernel: until then the server may still answer.
+        while !frozen.is_stopped() {
+            std::thread::yield_now();
+        }
         frozen
+    }
+
+    /// Whether every thread is in state `T` (proc(5)).
+    fn is_stopped(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid)).expect("the server runs");
+        tasks.flatten().all(|task| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+        })
     }
 
     fn signal(&self, signal: &str) -> bool {
