@@ -9,7 +9,7 @@ use chatbox_core::{RateLimits, Reply};
 use chatbox_protocol::ServerMessage;
 use chatbox_store::{Draft, Span, Store, StoreError};
 use std::collections::HashMap;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::task::JoinHandle;
@@ -151,6 +151,24 @@ impl Rooms {
         {
             tracing::error!(%error, "the sequencer failed");
         }
+    }
+
+    /// How many rooms are known at the moment: those in use, and some that were.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shared.rooms.lock().unwrap_or_else(PoisonError::into_inner).rooms.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of encoded messages kept in memory over all rooms.
+    #[must_use]
+    pub fn ring_bytes(&self) -> usize {
+        self.shared.ring_budget.used.load(Ordering::Relaxed)
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

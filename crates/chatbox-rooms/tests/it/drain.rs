@@ -1,0 +1,49 @@
+//! The end of a connection, and of the rooms.
+
+use crate::harness::{Mood, Moody, World};
+use chatbox_rooms::{Options, Totals};
+use chatbox_store::Store;
+use std::time::Duration;
+
+#[tokio::test(start_paused = true)]
+async fn a_closing_member_gets_what_was_queued_and_nothing_that_came_later() {
+    let world = World::new();
+    let (mut alice, mut bob) = (world.connect("alice"), world.connect("bob"));
+    bob.enter("r").await;
+    alice.send("r", "1", "queued").await;
+    assert!(alice.answer().await.is_ok());
+    let closing = bob.close();
+    alice.send("r", "2", "too late").await;
+    assert!(alice.answer().await.is_ok());
+    let lines = bob.rest();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains(r#""seq":1"#));
+    bob.member.last_words(bob.lease.connection(), &closing);
+    assert_eq!(bob.rest(), [r#"{"type":"goodbye","reason":"shutdown","reconnect_after_ms":1500}"#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_the_rooms_stores_and_acks_what_was_accepted() {
+    let store = Moody::new();
+    let world = World::over(store.clone(), Options::default());
+    let mut alice = world.connect("alice");
+    alice.send("r", "0", "warm").await;
+    assert!(alice.answer().await.is_ok());
+    store.set(Mood::Hang);
+    for id in 1..=50 {
+        alice.send("r", &id.to_string(), "accepted").await;
+    }
+    let rooms = world.rooms.clone();
+    let closing = tokio::spawn(async move { rooms.close().await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!closing.is_finished());
+    store.set(Mood::Obey);
+    closing.await.expect("closed");
+    assert_eq!(world.rooms.totals(), Totals { accepted: 51, acked: 51, rejected: 0 });
+    assert_eq!(store.inner.span("r").await.expect("readable").head, 51);
+    alice.send("r", "late", "refused").await;
+    for _ in 0..50 {
+        assert!(alice.answer().await.is_ok());
+    }
+    assert!(alice.answer().await.is_err());
+}

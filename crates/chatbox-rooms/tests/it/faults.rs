@@ -1,0 +1,143 @@
+//! Stores that fail, hang, lie about their success, or are written to by somebody else.
+
+use crate::harness::{Mood, Moody, World};
+use chatbox_protocol::ErrorCode;
+use chatbox_rooms::{Options, Totals};
+use chatbox_store::{Append, Draft, Store};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_gives_an_error_and_never_a_false_ack() {
+    let store = Moody::new();
+    let world = World::over(store.clone(), Options::default());
+    let mut alice = world.connect("alice");
+    alice.enter("r").await;
+    store.set(Mood::Fail);
+    alice.send("r", "1", "lost").await;
+    let error = alice.line().await;
+    assert!(error.contains(r#""code":"store_unavailable""#) && error.contains(r#""retry_after_ms":1000"#), "{error}");
+    store.set(Mood::Obey);
+    alice.send("r", "1", "kept").await;
+    assert_eq!(alice.answer().await, Ok(1));
+    assert_eq!(alice.seqs(1).await, [1]);
+    assert_eq!(world.rooms.totals(), Totals { accepted: 2, acked: 1, rejected: 1 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_stored_without_an_answer_reaches_the_members_and_is_acked_when_asked_again() {
+    let store = Moody::new();
+    let world = World::over(store.clone(), Options::default());
+    let (mut alice, mut bob) = (world.connect("alice"), world.connect("bob"));
+    bob.enter("r").await;
+    store.set(Mood::StoreAndFail);
+    alice.send("r", "1", "in doubt").await;
+    assert_eq!(alice.answer().await, Err(ErrorCode::StoreUnavailable));
+    store.set(Mood::Obey);
+    // Nobody sends anything more, and yet the member is told.
+    assert_eq!(bob.seqs(1).await, [1]);
+    alice.send("r", "1", "in doubt").await;
+    assert_eq!(alice.answer().await, Ok(1));
+    assert_eq!(bob.rest(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_is_answered_for_within_the_bound_and_its_late_commit_counts() {
+    let store = Moody::new();
+    let world = World::over(store.clone(), Options::default());
+    let (mut alice, mut bob) = (world.connect("alice"), world.connect("bob"));
+    bob.enter("r").await;
+    store.set(Mood::Hang);
+    let asked = tokio::time::Instant::now();
+    alice.send("r", "1", "late").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    alice.send("r", "2", "queued behind it").await;
+    assert_eq!(alice.answer().await, Err(ErrorCode::StoreUnavailable));
+    let first = asked.elapsed();
+    assert_eq!(alice.answer().await, Err(ErrorCode::StoreUnavailable));
+    let second = asked.elapsed();
+    assert!((5.0..6.0).contains(&first.as_secs_f64()) && (7.0..8.0).contains(&second.as_secs_f64()));
+    store.set(Mood::Obey);
+    // The first was on its way; the second was never handed over.
+    assert_eq!(bob.seqs(1).await, [1]);
+    alice.send("r", "1", "late").await;
+    assert_eq!(alice.answer().await, Ok(1));
+    alice.send("r", "2", "again").await;
+    assert_eq!(alice.answer().await, Ok(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_waits_for_the_store_and_what_follows_waits_behind_it() {
+    let store = Moody::new();
+    let world = World::over(store.clone(), Options::default());
+    let mut alice = world.connect("alice");
+    alice.line().await;
+    store.set(Mood::Hang);
+    alice.join("r", "").await;
+    let waiting = tokio::time::timeout(Duration::from_secs(1), alice.say(r#"{"type":"leave","room":"r"}"#)).await;
+    assert!(waiting.is_err(), "the leave must not overtake the join");
+    store.set(Mood::Obey);
+    assert!(alice.line().await.contains("joined"));
+    store.set(Mood::Hang);
+    alice.join("cold", "").await;
+    assert_eq!(alice.answer().await, Err(ErrorCode::StoreUnavailable));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_writer_stored_is_read_and_everything_keeps_its_order() {
+    let store = Moody::new();
+    let world = World::over(store.clone(), Options::default());
+    let mut alice = world.connect("alice");
+    alice.join("r", "").await;
+    alice.send("r", "1", "ours").await;
+    assert_eq!(alice.answer().await, Ok(1));
+    let draft = |id: &str| Draft { user: "other".into(), id: id.into(), body: "theirs".into(), at_ms: 0 };
+    let theirs = Append { room: "r".into(), expected_head: 1, messages: vec![draft("a"), draft("b")] };
+    store.inner.append(Arc::new([theirs])).await.expect("stored");
+    alice.send("r", "2", "ours again").await;
+    assert_eq!(alice.answer().await, Ok(4));
+    assert_eq!(alice.seqs(3).await, [2, 3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_arrives_during_a_commit_goes_into_the_next_one() {
+    let store = Moody::new();
+    let world = World::over(store.clone(), Options::default());
+    let mut alice = world.connect("alice");
+    alice.send("warm", "up", "").await;
+    assert!(alice.answer().await.is_ok());
+    let before = store.appends.load(Ordering::Relaxed);
+    store.set(Mood::Hang);
+    for id in 0..100 {
+        alice.send(["warm", "b", "c"][id % 3], &id.to_string(), "x").await;
+        tokio::task::yield_now().await;
+    }
+    store.set(Mood::Obey);
+    for _ in 0..100 {
+        assert!(alice.answer().await.is_ok());
+    }
+    let commits = store.appends.load(Ordering::Relaxed) - before;
+    assert!(commits <= 4, "{commits} commits for 100 messages");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_is_full_refuses_at_once() {
+    let store = Moody::new();
+    let options = Options { queue_messages: 10, ..Options::default() };
+    let world = World::over(store.clone(), options);
+    let mut alice = world.connect("alice");
+    store.set(Mood::Hang);
+    for id in 0..30 {
+        alice.send("r", &id.to_string(), "x").await;
+    }
+    assert_eq!(alice.answer().await, Err(ErrorCode::StoreUnavailable));
+    store.set(Mood::Obey);
+    let mut acked = 0;
+    for _ in 1..30 {
+        acked += usize::from(alice.answer().await.is_ok());
+    }
+    assert!((10..30).contains(&acked));
+    let Totals { accepted, acked, rejected } = world.rooms.totals();
+    assert_eq!((accepted, acked + rejected), (30, 30));
+}

@@ -1,0 +1,255 @@
+//! Clients without a transport, and a store that can be told to misbehave.
+
+use chatbox_core::{Batch, CloseCode, CloseReason, Closing, Lease, RateLimits, Registry, Source};
+use chatbox_protocol::{ErrorCode, ServerMessage};
+use chatbox_rooms::{Member, Options, Permission, Rooms};
+use chatbox_store::{Append, Appended, BoxFuture, MemoryStore, Span, Store, StoreError, Stored};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// A frame of these tests: the text and a newline.
+fn line(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'\n');
+}
+
+/// Rooms over a store, and whoever connects to them.
+pub(crate) struct World {
+    pub(crate) rooms: Rooms,
+    registry: Registry,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::over(Arc::new(MemoryStore::new()), Options::default())
+    }
+
+    pub(crate) fn over(store: Arc<dyn Store>, options: Options) -> Self {
+        let many = NonZeroU32::new(1_000_000).expect("more than 0");
+        Self::limited(store, options, RateLimits::new(many, many))
+    }
+
+    pub(crate) fn limited(store: Arc<dyn Store>, options: Options, rates: RateLimits) -> Self {
+        let limits = chatbox_core::Limits { max_per_user: 1_000, ..Default::default() };
+        Self { rooms: Rooms::new(store, "server-1", rates, options, line), registry: Registry::new(limits, ()) }
+    }
+
+    pub(crate) fn connect(&self, user: &str) -> Client {
+        self.connect_with(user, None)
+    }
+
+    pub(crate) fn connect_with(&self, user: &str, permission: Option<Permission>) -> Client {
+        let lease = self.registry.admit(user).expect("the gate is open");
+        let member = Member::new(&self.rooms, lease.connection(), permission);
+        Client { member, lease, seen: VecDeque::new(), frames: 64 }
+    }
+}
+
+/// One connection, read only when the test asks.
+pub(crate) struct Client {
+    pub(crate) member: Member,
+    pub(crate) lease: Lease,
+    seen: VecDeque<String>,
+    /// How many frames one pull may take.
+    pub(crate) frames: usize,
+}
+
+impl Client {
+    /// Sends once the member takes messages.
+    pub(crate) async fn say(&mut self, text: &str) {
+        poll_fn(|cx| self.member.poll_ready(self.lease.connection(), cx)).await;
+        self.member.on_text(self.lease.connection(), text);
+    }
+
+    pub(crate) async fn join(&mut self, room: &str, from: &str) {
+        self.say(&format!(r#"{{"type":"join","room":"{room}"{from}}}"#)).await;
+    }
+
+    /// Joins and waits until it has.
+    pub(crate) async fn enter(&mut self, room: &str) {
+        self.join(room, "").await;
+        self.until(r#""type":"joined""#).await;
+    }
+
+    pub(crate) async fn send(&mut self, room: &str, id: &str, body: &str) {
+        self.say(&format!(r#"{{"type":"send","room":"{room}","id":"{id}","body":"{body}"}}"#)).await;
+    }
+
+    /// Pulls once, as a session that can write does.
+    pub(crate) fn poll_pull(&mut self, cx: &mut Context<'_>) {
+        let connection = Arc::clone(self.lease.connection());
+        connection.register(cx.waker());
+        let _ = self.member.poll_ready(&connection, cx);
+        connection.rest();
+        let mut batch = Batch::new(self.frames, 64 * 1024);
+        let mut bytes = Vec::new();
+        if let Some(queued) = connection.take_outbox() {
+            connection.written(queued.len());
+            bytes.extend(queued);
+        }
+        self.member.pull(cx, &mut batch);
+        batch.drain().for_each(|frame| bytes.extend_from_slice(&frame));
+        let text = String::from_utf8(bytes).expect("frames are text");
+        self.seen.extend(text.lines().map(str::to_owned));
+    }
+
+    /// The next line that the client is sent.
+    pub(crate) async fn line(&mut self) -> String {
+        let next = poll_fn(|cx| {
+            if self.seen.is_empty() {
+                self.poll_pull(cx);
+            }
+            self.seen.pop_front().map_or(Poll::Pending, Poll::Ready)
+        });
+        tokio::time::timeout(Duration::from_secs(60), next).await.expect("nothing came")
+    }
+
+    /// The lines up to and including the first that contains `mark`.
+    pub(crate) async fn until(&mut self, mark: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line().await;
+            let found = line.contains(mark);
+            lines.push(line);
+            if found {
+                return lines;
+            }
+        }
+    }
+
+    /// The `seq` of the next `count` messages, passing over everything else.
+    pub(crate) async fn seqs(&mut self, count: usize) -> Vec<u64> {
+        let mut seqs = Vec::new();
+        while seqs.len() < count {
+            let line = self.line().await;
+            if let Ok(ServerMessage::Message { seq, .. }) = ServerMessage::parse(&line) {
+                seqs.push(seq);
+            }
+        }
+        seqs
+    }
+
+    /// The `seq` of the next ack, or the code of the next error.
+    pub(crate) async fn answer(&mut self) -> Result<u64, ErrorCode> {
+        loop {
+            let line = self.line().await;
+            match ServerMessage::parse(&line).expect("the server speaks the protocol") {
+                ServerMessage::Ack { seq, .. } => return Ok(seq),
+                ServerMessage::Error { code, .. } => return Err(code),
+                _ => {}
+            }
+        }
+    }
+
+    /// Everything that is there now.
+    pub(crate) fn rest(&mut self) -> Vec<String> {
+        let mut before = usize::MAX;
+        while self.seen.len() != before {
+            before = self.seen.len();
+            self.poll_pull(&mut Context::from_waker(Waker::noop()));
+        }
+        self.seen.drain(..).collect()
+    }
+
+    /// Told to close by a drain.
+    pub(crate) fn close(&mut self) -> Closing {
+        self.member.on_closing();
+        Closing {
+            reason: CloseReason::new(CloseCode::GOING_AWAY, "server shutting down"),
+            reconnect_after: Some(Duration::from_millis(1_500)),
+        }
+    }
+}
+
+/// What a store is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    Obey,
+    /// Answer every call with an error.
+    Fail,
+    /// Answer appends with an error, after having stored them.
+    StoreAndFail,
+    /// Answer nothing until told otherwise.
+    Hang,
+}
+
+/// A memory store that misbehaves on demand.
+pub(crate) struct Moody {
+    pub(crate) inner: MemoryStore,
+    mood: watch::Sender<Mood>,
+    pub(crate) appends: AtomicUsize,
+}
+
+impl Moody {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { inner: MemoryStore::new(), mood: watch::Sender::new(Mood::Obey), appends: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn set(&self, mood: Mood) {
+        self.mood.send_replace(mood);
+    }
+
+    async fn settled(&self) -> Result<Mood, StoreError> {
+        let mood = *self.mood.subscribe().wait_for(|mood| *mood != Mood::Hang).await.expect("the store lives");
+        if mood == Mood::Fail { Err(unavailable()) } else { Ok(mood) }
+    }
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable { store: "moody", source: Arc::new(io::Error::other("not in the mood")) }
+}
+
+impl Store for Moody {
+    fn name(&self) -> &'static str {
+        "moody"
+    }
+
+    fn append(&self, batch: Arc<[Append]>) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
+        self.appends.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            let mood = self.settled().await?;
+            let appended = self.inner.append(batch).await?;
+            if mood == Mood::StoreAndFail { Err(unavailable()) } else { Ok(appended) }
+        })
+    }
+
+    fn span(&self, room: &str) -> BoxFuture<'_, Result<Span, StoreError>> {
+        let room = room.to_owned();
+        Box::pin(async move {
+            self.settled().await?;
+            self.inner.span(&room).await
+        })
+    }
+
+    fn read(&self, room: &str, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>> {
+        let room = room.to_owned();
+        Box::pin(async move {
+            self.settled().await?;
+            self.inner.read(&room, after, limit).await
+        })
+    }
+
+    fn find(&self, room: &str, user: &str, id: &str) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
+        let (room, user, id) = (room.to_owned(), user.to_owned(), id.to_owned());
+        Box::pin(async move { self.inner.find(&room, &user, &id).await })
+    }
+
+    fn expire(&self, before_ms: i64) -> BoxFuture<'_, Result<u64, StoreError>> {
+        self.inner.expire(before_ms)
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.ping()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.close()
+    }
+}

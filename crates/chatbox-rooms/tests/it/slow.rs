@@ -1,0 +1,56 @@
+//! Members that read slowly.
+
+use crate::harness::World;
+use chatbox_rooms::Options;
+use chatbox_store::MemoryStore;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_falls_behind_the_ring_and_catches_up_without_a_gap() {
+    let options = Options { ring_bytes: 2_000, ..Options::default() };
+    let world = World::over(Arc::new(MemoryStore::new()), options);
+    let (mut writer, mut slow, mut quick) = (world.connect("writer"), world.connect("slow"), world.connect("quick"));
+    slow.enter("r").await;
+    quick.enter("r").await;
+    slow.rest();
+    slow.frames = 1;
+    for id in 0..900 {
+        writer.send("r", &id.to_string(), "some body or other").await;
+        assert_eq!(writer.answer().await, Ok(id + 1));
+        assert_eq!(quick.seqs(1).await, [id + 1]);
+        if id % 300 == 0 {
+            slow.poll_pull(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+    assert_eq!(slow.seqs(900).await, (1..=900).collect::<Vec<_>>());
+    writer.send("r", "last", "live again").await;
+    assert_eq!(slow.seqs(1).await, [901]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rings_together_keep_to_their_bound() {
+    let options = Options { rings_bytes: 20_000, ..Options::default() };
+    let world = World::over(Arc::new(MemoryStore::new()), options);
+    let mut writer = world.connect("writer");
+    for room in 0..50 {
+        for id in 0..10 {
+            writer.send(&room.to_string(), &id.to_string(), &"x".repeat(500)).await;
+            assert!(writer.answer().await.is_ok());
+        }
+    }
+    // The newest message of each room stays, whatever the bound; nothing else can be in a ring beyond it.
+    assert!(world.rooms.ring_bytes() <= 20_000 + 50 * 800, "{}", world.rooms.ring_bytes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_room_names_is_forgotten_again() {
+    let world = World::new();
+    let mut alice = world.connect("alice");
+    for room in 0..40_000 {
+        alice.join(&room.to_string(), "").await;
+        alice.say(&format!(r#"{{"type":"leave","room":"{room}"}}"#)).await;
+        alice.rest();
+    }
+    assert!(world.rooms.len() <= 8_192, "{}", world.rooms.len());
+}
