@@ -8,6 +8,12 @@ const FIRST_SLOT: Duration = Duration::from_millis(100);
 /// The reconnect slots of even a few clients are spread over this long.
 const LEAST_SPREAD: Duration = Duration::from_secs(1);
 
+/// How far apart slots are at least, so that they differ when told in whole milliseconds.
+const LEAST_STEP: Duration = Duration::from_millis(1);
+
+/// No slot is put off beyond this to keep its distance; from 30,000 clients on, some share a millisecond.
+const MOST_SPREAD: Duration = Duration::from_secs(30);
+
 /// The schedule of one drain.
 ///
 /// Connection `i` of `n` is closed at `i / rate`. The rate is raised when the last one would otherwise not have its close
@@ -53,10 +59,12 @@ impl Pace {
     }
 
     /// How long after its Close the client of connection `index` should wait before it reconnects. The slots are evenly
-    /// spread over as long as the closes take, and at least over a second, so that each client has one of its own.
+    /// spread over as long as the closes take, at least over a second, and over more where they would come closer together
+    /// than a millisecond (up to 30 s), so that each client has one of its own.
     #[must_use]
     pub fn reconnect_after(&self, index: usize) -> Duration {
-        FIRST_SLOT + self.share(self.span.max(LEAST_SPREAD), index)
+        let apart = LEAST_STEP.saturating_mul(u32::try_from(self.connections).unwrap_or(u32::MAX)).min(MOST_SPREAD);
+        FIRST_SLOT + self.share(self.span.max(LEAST_SPREAD).max(apart), index)
     }
 
     /// Where connection `index` stands when all of them are spread over `whole`.
@@ -90,10 +98,10 @@ mod tests {
         }
 
         #[test]
-        fn slots_are_distinct_and_in_order(n in 2usize..5_000, rate in 0u32..5_000) {
+        fn slots_are_distinct_in_milliseconds_and_in_order(n in 2usize..5_000, rate in 0u32..5_000) {
             let pace = Pace::new(n, rate, Duration::from_secs(15), Duration::from_secs(3));
             for index in 1..n {
-                prop_assert!(pace.reconnect_after(index) > pace.reconnect_after(index - 1));
+                prop_assert!(pace.reconnect_after(index).as_millis() > pace.reconnect_after(index - 1).as_millis());
             }
         }
     }
