@@ -1,0 +1,98 @@
+//! The messages that wait for their ack, in the order in which they were sent.
+
+use super::Reply;
+use crate::{Acked, SendError};
+use std::collections::VecDeque;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Unacked {
+    messages: VecDeque<Message>,
+    bytes: usize,
+    /// Everything before this index is on its way.
+    unsent: usize,
+}
+
+#[derive(Debug)]
+struct Message {
+    room: Box<str>,
+    id: Box<str>,
+    /// Encoded once, however often it is sent.
+    text: Utf8Bytes,
+    /// It is on its way on this connection.
+    is_sent: bool,
+    was_sent: bool,
+    reply: Reply,
+}
+
+impl Unacked {
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn contains(&self, room: &str, id: &str) -> bool {
+        self.position(Some(room), id).is_some()
+    }
+
+    pub(super) fn push(&mut self, room: &str, id: &str, text: Utf8Bytes, reply: Reply) {
+        self.bytes += text.len();
+        let (room, id) = (room.into(), id.into());
+        self.messages.push_back(Message { room, id, text, is_sent: false, was_sent: false, reply });
+    }
+
+    /// The next one to write, and whether it was written before.
+    pub(super) fn next_unsent(&mut self) -> Option<(Utf8Bytes, bool)> {
+        loop {
+            let message = self.messages.get_mut(self.unsent)?;
+            self.unsent += 1;
+            if !message.is_sent {
+                message.is_sent = true;
+                return Some((message.text.clone(), std::mem::replace(&mut message.was_sent, true)));
+            }
+        }
+    }
+
+    /// Whoever waits for it gets the answer. `false`: no such message waits for one.
+    pub(super) fn resolve(&mut self, room: Option<&str>, id: &str, answer: Result<Acked, SendError>) -> bool {
+        let Some(position) = self.position(room, id) else { return false };
+        let Some(message) = self.messages.remove(position) else { return false };
+        self.bytes -= message.text.len();
+        self.unsent -= usize::from(position < self.unsent);
+        // Nobody may be waiting for it.
+        drop(message.reply.send(answer));
+        true
+    }
+
+    /// Is to be sent again. `false`: no such message waits for an answer.
+    pub(super) fn defer(&mut self, room: Option<&str>, id: &str) -> bool {
+        let Some(position) = self.position(room, id) else { return false };
+        self.messages[position].is_sent = false;
+        self.unsent = self.unsent.min(position);
+        true
+    }
+
+    /// Nothing is on its way any more.
+    pub(super) fn on_disconnected(&mut self) {
+        self.unsent = 0;
+        for message in &mut self.messages {
+            message.is_sent = false;
+        }
+    }
+
+    /// Gives all of them up.
+    pub(super) fn abandon(&mut self) {
+        for message in std::mem::take(self).messages {
+            drop(message.reply.send(Err(SendError::Closed)));
+        }
+    }
+
+    /// Acks come in the order of sending, or nearly so: the first is most often the one.
+    fn position(&self, room: Option<&str>, id: &str) -> Option<usize> {
+        self.messages.iter().position(|message| *message.id == *id && room.is_none_or(|room| *message.room == *room))
+    }
+}
