@@ -102,10 +102,10 @@ pub trait Source: Send + 'static {
     ///
     /// Returning with a batch that is not full means: nothing more now, and a notification (or a wake-up of the waker in
     /// `cx`, which stays the same for the whole life of a session's task) will follow when there is.
-    fn pull(&mut self, cx: &mut Context<'_>, batch: &mut Batch);
+    ///
+    /// Default: nothing, for a connection whose frames all come through its outbox.
+    fn pull(&mut self, _cx: &mut Context<'_>, _batch: &mut Batch) {}
 }
 
-/// No source: for a connection whose frames all come through its outbox.
-impl Source for () {
-    fn pull(&mut self, _: &mut Context<'_>, _: &mut Batch) {}
-}
+/// No source.
+impl Source for () {}

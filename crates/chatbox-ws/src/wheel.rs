@@ -86,3 +86,74 @@ impl Wheel {
         self.slots[(at % SLOTS) as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chatbox_core::{Lease, Limits, Registry};
+    use tokio::time::{Instant, sleep};
+
+    const TICK: Duration = Duration::from_millis(100);
+
+    impl Wheel {
+        /// How many wake-ups are booked.
+        pub(crate) fn booked(&self) -> usize {
+            (0..SLOTS).map(|slot| self.slot(slot).len()).sum()
+        }
+    }
+
+    fn lease() -> Lease {
+        Registry::new(Limits::default(), ()).admit("alice").expect("there is room")
+    }
+
+    async fn ticked(lease: &Lease) -> Duration {
+        let start = Instant::now();
+        while !lease.connection().take_tick() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        start.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wake_up_comes_neither_early_nor_much_too_late() {
+        let wheel = Wheel::start(TICK);
+        let lease = lease();
+        for millis in [1, 99, 100, 101, 12_345] {
+            let duration = Duration::from_millis(millis);
+            sleep(Duration::from_millis(37)).await;
+            wheel.book(lease.connection(), wheel.after(duration));
+            let elapsed = ticked(&lease).await;
+            assert!(elapsed >= duration && elapsed <= duration + 2 * TICK, "{elapsed:?} for {duration:?}");
+        }
+        assert_eq!(wheel.booked(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_due_already_comes_with_the_next_tick() {
+        let wheel = Wheel::start(TICK);
+        let lease = lease();
+        sleep(10 * TICK).await;
+        assert_eq!(wheel.book(lease.connection(), 3), wheel.now() + 1);
+        assert!(ticked(&lease).await <= 2 * TICK);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_further_away_than_the_wheel_reaches_is_to_be_booked_again() {
+        let wheel = Wheel::start(TICK);
+        let lease = lease();
+        let at = wheel.after(Duration::MAX);
+        let booked = wheel.book(lease.connection(), at);
+        assert!(booked < at && booked <= wheel.now() + SLOTS);
+        assert!(ticked(&lease).await >= TICK * (SLOTS - 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_turns_when_nobody_holds_the_wheel() {
+        let wheel = Wheel::start(TICK);
+        let weak = Arc::downgrade(&wheel);
+        drop(wheel);
+        sleep(2 * TICK).await;
+        assert_eq!(weak.strong_count(), 0);
+        assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
+    }
+}

@@ -1,1 +1,57 @@
-//! Tests of the session.
+//! What cannot be seen from outside: how much a session weighs, and how often it has itself woken.
+
+use super::*;
+use crate::handler::Message;
+use crate::transport::{Settings, Transport};
+use chatbox_core::{Connection, Limits, Registry, Source};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+struct Mute;
+
+impl Source for Mute {}
+
+impl Handler for Mute {
+    fn on_message(&mut self, _: &Arc<Connection>, _: Message<'_>) -> Result<(), CloseReason> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_idle_session_stays_small() {
+    let size = size_of::<Session<TcpStream, Mute>>();
+    assert!(size <= 208, "{size}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stalls_do_not_multiply_the_wake_ups() {
+    // A stall is looked after sooner than the next heartbeat: its wake-up replaces the one that is booked, which comes
+    // all the same.
+    let settings = Settings {
+        heartbeat_interval: Duration::from_secs(10),
+        write_timeout: Duration::from_secs(1),
+        ..Settings::default()
+    };
+    let transport = Transport::new(settings);
+    let (mut client, server) = tokio::io::duplex(64);
+    let lease = Registry::new(Limits::default(), ()).admit("alice").expect("there is room");
+    let connection = Arc::clone(lease.connection());
+    tokio::spawn(transport.serve(server, Bytes::new(), lease, Mute, None));
+
+    let mut most = 0;
+    for round in 0..100 {
+        connection.push(|out| out.extend([0; 100]));
+        for tenth in 0..20 + round * 7 % 13 {
+            // A pong: the peer is heard again and again, which puts the heartbeat off.
+            client.write_all(&[0x8a, 0x80, 0, 0, 0, 0]).await.expect("the session lives");
+            sleep(Duration::from_millis(100)).await;
+            if tenth == 5 {
+                client.read_exact(&mut [0; 100]).await.expect("the session lives");
+            }
+        }
+        most = most.max(transport.shared.wheel.booked());
+    }
+    assert!(most <= 6, "{most} wake-ups are booked");
+}

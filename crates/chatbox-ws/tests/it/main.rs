@@ -1,0 +1,14 @@
+//! Sessions over pipes in paused time and over real sockets, and the opening handshake over a real server.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod closing;
+mod drain;
+mod examples;
+mod flow;
+mod handshake;
+mod service;
+mod sockets;
+mod talk;
+mod timing;
+mod wire;

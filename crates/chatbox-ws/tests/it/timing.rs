@@ -1,0 +1,105 @@
+//! Heartbeat and expiry, in paused time.
+
+use crate::service::{Echo, Puppet, Service};
+use crate::wire::{self, Got};
+use chatbox_core::{CloseCode, CloseReason, ClosedBy, Ended};
+use chatbox_ws::{Expiry, Settings};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Whether `elapsed` is `expected`, to the promise of [`Settings`]: at most 100 ms late, by a tick more for rounding.
+fn about(elapsed: Duration, expected: Duration) -> bool {
+    (expected..=expected + Duration::from_millis(300)).contains(&elapsed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_pinged_and_then_given_up() {
+    let mut service = Service::new();
+    let (mut client, _) = service.connect(Echo);
+    let start = Instant::now();
+    for n in 1..=2 {
+        assert_eq!(client.next().await, Got::Ping(vec![]));
+        assert!(about(start.elapsed(), n * Duration::from_secs(25)), "{:?}", start.elapsed());
+    }
+    assert_eq!(client.rest().await, []);
+    assert!(about(start.elapsed(), Duration::from_secs(60)), "{:?}", start.elapsed());
+    assert_eq!(service.ended().await, Ended::peer_gone("heartbeat_timeout"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_answers_its_pings_stays() {
+    let service = Service::new();
+    let (mut client, _) = service.connect(Echo);
+    let start = Instant::now();
+    for n in 1..=20 {
+        assert_eq!(client.next().await, Got::Ping(vec![]));
+        let each = start.elapsed() / n;
+        assert!(about(each, Duration::from_secs(25)), "{each:?}");
+        client.send(&wire::pong(b"")).await;
+    }
+    client.text("hello").await;
+    assert_eq!(client.next().await, Got::text("hello"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_talks_is_not_pinged() {
+    let service = Service::new();
+    let (mut client, _) = service.connect(Echo);
+    for _ in 0..20 {
+        sleep(Duration::from_secs(20)).await;
+        client.text("hello").await;
+        assert_eq!(client.next().await, Got::text("hello"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_nobody_listens_to_is_not_called_silent() {
+    let service = Service::new();
+    let puppet = Puppet::default();
+    puppet.busy();
+    let (mut client, _) = service.connect(puppet.clone());
+    client.text("waits").await;
+    sleep(Duration::from_secs(300)).await;
+    puppet.ready();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(puppet.seen(), ["on_message", "waits"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_closed_when_it_expires_whatever_it_does() {
+    let mut service = Service::new();
+    let reason = CloseReason::new(CloseCode::POLICY, "token expired");
+    for after in [Duration::ZERO, Duration::from_secs(10), Duration::from_secs(3_600)] {
+        let start = Instant::now();
+        let expiry = Expiry { after, reason: reason.clone() };
+        let (mut client, _) = service.connect_with(Echo, bytes::Bytes::new(), Some(expiry));
+        let close = loop {
+            match client.next().await {
+                Got::Ping(_) => client.send(&wire::pong(b"")).await,
+                other => break other,
+            }
+        };
+        assert_eq!(close, Got::Close(1008, "token expired".to_owned()));
+        assert!(about(start.elapsed(), after), "{:?}", start.elapsed());
+        client.close(1008).await;
+        assert_eq!(client.rest().await, []);
+        assert_eq!(service.ended().await, Ended::closed(CloseCode::POLICY, ClosedBy::Server));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_expires_does_not_expire_at_once() {
+    let service = Service::with(Settings {
+        heartbeat_interval: Duration::MAX,
+        heartbeat_timeout: Duration::MAX,
+        ..Settings::default()
+    });
+    let decades = Duration::from_secs(30 * 365 * 24 * 3_600);
+    for after in [decades, Duration::MAX] {
+        let expiry = Expiry { after, reason: CloseReason::new(CloseCode::POLICY, "token expired") };
+        let (mut client, _) = service.connect_with(Echo, bytes::Bytes::new(), Some(expiry));
+        sleep(Duration::from_secs(600)).await;
+        client.text("hello").await;
+        assert_eq!(client.next().await, Got::text("hello"));
+    }
+}

@@ -1,0 +1,133 @@
+//! A client that writes what it is told to, byte by byte if need be, and reads what the server makes of it.
+
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+/// What the server sent.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Got {
+    Text(String),
+    Binary(Vec<u8>),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Close(u16, String),
+    /// The end of the stream, between two frames.
+    Eof,
+}
+
+impl Got {
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+/// The client's end of a connection whose handshake is done.
+pub(crate) struct Client<S> {
+    pub(crate) io: S,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        self.io.write_all(bytes).await.unwrap();
+    }
+
+    pub(crate) async fn text(&mut self, payload: &str) {
+        self.send(&text(payload)).await;
+    }
+
+    pub(crate) async fn close(&mut self, code: u16) {
+        self.send(&close(code)).await;
+    }
+
+    /// The next frame. Fails if it is not a sound, whole, unmasked server frame, or if none comes.
+    pub(crate) async fn next(&mut self) -> Got {
+        timeout(Duration::from_secs(600), self.try_next()).await.expect("a frame was awaited in vain").unwrap()
+    }
+
+    /// The next frame, or the transport's error.
+    pub(crate) async fn try_next(&mut self) -> io::Result<Got> {
+        let mut head = [0; 2];
+        if self.io.read(&mut head[..1]).await? == 0 {
+            return Ok(Got::Eof);
+        }
+        self.io.read_exact(&mut head[1..]).await?;
+        assert_eq!(head[0] & 0x70, 0, "a reserved bit is set");
+        assert_eq!(head[1] & 0x80, 0, "a server's frame is masked");
+        let len = match head[1] {
+            126 => u64::from(self.io.read_u16().await?),
+            127 => self.io.read_u64().await?,
+            len => u64::from(len),
+        };
+        let mut payload = vec![0; usize::try_from(len).unwrap()];
+        self.io.read_exact(&mut payload).await?;
+        Ok(match head[0] {
+            0x81 => Got::Text(String::from_utf8(payload).unwrap()),
+            0x82 => Got::Binary(payload),
+            0x88 => {
+                let text = String::from_utf8(payload[2..].to_vec()).unwrap();
+                Got::Close(u16::from_be_bytes([payload[0], payload[1]]), text)
+            }
+            0x89 => Got::Ping(payload),
+            0x8a => Got::Pong(payload),
+            other => panic!("unexpected first byte {other:#x}"),
+        })
+    }
+
+    /// Everything up to the end of the stream.
+    pub(crate) async fn rest(&mut self) -> Vec<Got> {
+        let mut all = Vec::new();
+        loop {
+            match self.next().await {
+                Got::Eof => return all,
+                got => all.push(got),
+            }
+        }
+    }
+}
+
+/// A masked frame; `first` is FIN, the reserved bits and the opcode.
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    const MASK: [u8; 4] = [0xde, 0xad, 0xbe, 0xef];
+    let mut out = vec![first];
+    match payload.len() {
+        len @ 0..=125 => out.push(0x80 | len as u8),
+        len @ 126..=0xffff => {
+            out.push(0x80 | 126);
+            out.extend((len as u16).to_be_bytes());
+        }
+        len => {
+            out.push(0x80 | 127);
+            out.extend((len as u64).to_be_bytes());
+        }
+    }
+    out.extend(MASK);
+    out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    out
+}
+
+pub(crate) fn text(payload: &str) -> Vec<u8> {
+    frame(0x81, payload.as_bytes())
+}
+
+pub(crate) fn binary(payload: &[u8]) -> Vec<u8> {
+    frame(0x82, payload)
+}
+
+pub(crate) fn ping(payload: &[u8]) -> Vec<u8> {
+    frame(0x89, payload)
+}
+
+pub(crate) fn pong(payload: &[u8]) -> Vec<u8> {
+    frame(0x8a, payload)
+}
+
+pub(crate) fn close(code: u16) -> Vec<u8> {
+    frame(0x88, &code.to_be_bytes())
+}
+
+/// A frame that is not masked: what a client must not send.
+pub(crate) fn violation() -> Vec<u8> {
+    vec![0x81, 0x00]
+}
