@@ -1,0 +1,6 @@
+//! The program from outside, over real sockets and with real signals: the contract, section by section.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod drain;
+mod harness;
