@@ -64,7 +64,7 @@ pub trait Observer: Send + Sync + 'static {
     fn on_refused(&self, _refusal: Refusal) {}
     /// A drain begins: this many connections are to be closed.
     fn on_drain(&self, _connections: usize) {}
-    /// A connection has its turn in a drain.
+    /// A connection has its turn in a drain: once for each, also for those that are cut before.
     fn on_closing(&self, _connection: &Connection, _closing: &Closing) {}
     /// A session ended after `lasted`.
     fn on_ended(&self, _connection: &Connection, _ended: &Ended, _lasted: Duration) {}
@@ -206,15 +206,22 @@ impl Registry {
         let mut expired = pin!(expired);
         let connections = self.begin_drain();
         self.inner.observer.on_drain(connections.len());
+        let mut waiting = connections.iter();
         let closing = async {
-            self.close_paced(&connections, &drain).await;
+            self.close_paced(&mut waiting, &drain).await;
             self.empty().await;
         };
-        tokio::select! {
+        let in_time = tokio::select! {
             biased;
             // Looked at first: with no time left, nobody is told to close only to be cut in the same moment.
-            () = &mut expired => self.cut_all().await,
-            () = closing => {}
+            () = &mut expired => false,
+            () = closing => true,
+        };
+        if !in_time {
+            // Those who had no turn have it now: the observer hears of each connection once.
+            let closing = Closing { reason: drain.reason, reconnect_after: None };
+            waiting.for_each(|connection| self.inner.observer.on_closing(connection, &closing));
+            self.cut_all().await;
         }
         self.inner.gate.with(|state| {
             let book = &mut state.book;
@@ -262,16 +269,17 @@ impl Registry {
         self.inner.gate.with(|state| state.book.tally)
     }
 
-    async fn close_paced(&self, connections: &[Arc<Connection>], drain: &Drain) {
+    async fn close_paced(&self, connections: &mut std::slice::Iter<'_, Arc<Connection>>, drain: &Drain) {
         /// Turns closer together than this are taken together: a timer for each would cost more than it smooths.
         const STEP: Duration = Duration::from_millis(10);
         let pace = Pace::new(connections.len(), drain.rate, drain.budget, drain.close_handshake);
         let start = Instant::now();
-        for (index, connection) in connections.iter().enumerate() {
+        for index in 0..connections.len() {
             let turn = start + pace.turn(index);
             if turn > Instant::now() + STEP {
                 tokio::time::sleep_until(turn).await;
             }
+            let Some(connection) = connections.next() else { return };
             let closing = Closing { reason: drain.reason.clone(), reconnect_after: Some(pace.reconnect_after(index)) };
             self.inner.observer.on_closing(connection, &closing);
             connection.close(closing);
