@@ -3,4 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod drain;
+mod fleet;
 mod harness;
+mod phases;
+mod startup;
+mod stubborn;

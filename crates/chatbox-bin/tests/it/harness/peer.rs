@@ -80,7 +80,13 @@ impl Peer {
     /// Connects with more headers, each ended by CRLF; returns the response if it is not 101.
     pub(crate) async fn handshake(at: SocketAddr, path: &str, headers: &str) -> Result<Self, Response> {
         let stream = within("a connection", TcpStream::connect(at)).await.unwrap();
+        Self::over(stream, path, headers).await
+    }
+
+    /// The handshake over a stream at hand.
+    pub(crate) async fn over(stream: TcpStream, path: &str, headers: &str) -> Result<Self, Response> {
         stream.set_nodelay(true).unwrap();
+        let at = stream.peer_addr().unwrap();
         let (input, output) = stream.into_split();
         let output = Arc::new(Mutex::new(output));
         let mut peer = Self { input, output, buffer: Vec::new(), response: Response::default(), polite: true };

@@ -1,0 +1,162 @@
+//! The phases of a shutdown, and what a second signal does to them (contract section 5).
+
+use crate::harness::{Finished, Frame, INTERRUPT, Server, Setup, TERMINATE, get, until};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn sigint_leaves_the_lame_duck_out() {
+    let server = Setup::new().start().await;
+    let peer = server.connect("alice").await;
+    server.signal(INTERRUPT);
+    peer.finish().await.slot();
+    let finished = server.wait().await;
+    let report = finished.report();
+    assert_eq!((&report["outcome"], &report["signal"]), (&json!("clean"), &json!("SIGINT")), "{report}");
+    assert_eq!(names(report), ["draining", "flushing"]);
+    assert_eq!(finished.code(), 0);
+    finished.assert_log_of_a_drain(1);
+}
+
+#[tokio::test]
+async fn sigint_during_the_lame_duck_forces_the_end_like_any_second_signal() {
+    let server = patient().start().await;
+    let peer = server.connect("alice").await;
+    server.signal(TERMINATE);
+    lame_duck(&server).await;
+    server.signal(INTERRUPT);
+    let finished = server.wait().await;
+    assert_forced(&finished, 130);
+    finished.assert_log_of_a_drain(1);
+    drop(peer);
+}
+
+#[tokio::test]
+async fn during_the_lame_duck_everybody_is_served_and_with_the_last_one_it_ends() {
+    let server = patient().start().await;
+    let (mut alice, mut bob) = (server.connect("alice").await, server.connect("bob").await);
+    bob.send(r#"{"type":"join","room":"lobby"}"#).await;
+    bob.until("joined").await;
+    server.signal(TERMINATE);
+    lame_duck(&server).await;
+
+    alice.send(r#"{"type":"join","room":"lobby"}"#).await;
+    assert_eq!(alice.message().await, json!({"type": "joined", "room": "lobby", "head": 0, "first": 1}));
+    alice.send(r#"{"type":"send","room":"lobby","id":"1","body":"still here"}"#).await;
+    assert_eq!(alice.until("ack").await["seq"], 1);
+    assert_eq!(bob.until("message").await["body"], "still here");
+    let history = server.get("/rooms/lobby/messages?user=alice").await.json();
+    assert_eq!(history["messages"][0]["body"], "still here");
+
+    for mut peer in [alice, bob] {
+        peer.close(1000).await;
+        peer.polite = false;
+        peer.finish().await.assert_closed(1000, "");
+    }
+    let finished = server.wait().await;
+    let report = finished.report();
+    assert_eq!(names(report), ["lame_duck", "draining", "flushing"]);
+    assert!(report["phases"][0]["duration_ms"].as_u64().unwrap() < 30_000, "it did not end early: {report}");
+    assert_eq!((&report["outcome"], &report["connections"]["closed"]), (&json!("clean"), &json!(2)), "{report}");
+    assert_eq!(finished.code(), 0);
+    finished.assert_log_of_a_drain(0);
+}
+
+#[tokio::test]
+async fn a_second_sigterm_in_the_lame_duck_cuts_flushes_and_exits_143() {
+    let server = patient().start().await;
+    let mut peers = vec![server.connect("alice").await, server.connect("bob").await];
+    for (index, peer) in peers.iter_mut().enumerate() {
+        for id in 0..50 {
+            peer.send(&format!(r#"{{"type":"send","room":"lobby","id":"{index}-{id}","body":"x"}}"#)).await;
+        }
+    }
+    peers[0].until("ack").await;
+    server.signal(TERMINATE);
+    lame_duck(&server).await;
+    server.signal(TERMINATE);
+    let finished = server.wait().await;
+    assert_forced(&finished, 143);
+    let report = finished.report();
+    assert_eq!(names(report), ["lame_duck", "flushing"]);
+    assert_eq!(report["connections"]["aborted"], 2, "{report}");
+    finished.assert_log_of_a_drain(2);
+    assert_stored(&finished).await;
+}
+
+#[tokio::test]
+async fn a_second_sigint_in_the_drain_cuts_flushes_and_exits_130() {
+    let server = patient().start().await;
+    let mut mute = server.connect("mute").await;
+    mute.polite = false;
+    mute.send(r#"{"type":"send","room":"lobby","id":"1","body":"x"}"#).await;
+    mute.until("ack").await;
+    server.signal(INTERRUPT);
+    mute.until("goodbye").await;
+    assert_eq!(mute.next().await, Ok(Frame::Close(1001, "server shutting down".into())));
+    server.signal(INTERRUPT);
+    let finished = server.wait().await;
+    assert_forced(&finished, 130);
+    assert_eq!(names(finished.report()), ["draining", "flushing"]);
+    assert_eq!(finished.report()["connections"]["aborted"], 1);
+    finished.assert_log_of_a_drain(1);
+    assert_stored(&finished).await;
+}
+
+#[tokio::test]
+async fn a_second_signal_before_everybody_had_their_turn_still_writes_a_line_for_each() {
+    // One connection a second: after the first turn, nine are waiting for theirs.
+    let server = patient().set("shutdown.close_rate=1").start().await;
+    let mut peers = Vec::new();
+    for number in 0..10 {
+        peers.push(server.connect(&format!("user-{number}")).await);
+    }
+    server.signal(INTERRUPT);
+    let mut server = server;
+    server.message("Closing WebSocket connection").await;
+    server.signal(TERMINATE);
+    let finished = server.wait().await;
+    assert_forced(&finished, 143);
+    finished.assert_log_of_a_drain(10);
+    drop(peers);
+}
+
+/// A SQLite store, and phases that nobody waits out.
+fn patient() -> Setup {
+    Setup::over("sqlite:chat.db").args([
+        "--set",
+        "shutdown.grace=200s",
+        "--set",
+        "shutdown.lame_duck=60s",
+        "--set",
+        "shutdown.drain=60s",
+        "--set",
+        "shutdown.close_handshake=60s",
+    ])
+}
+
+/// Waits until readiness says so.
+async fn lame_duck(server: &Server) {
+    until("the lame duck", async || {
+        let ready = get(server.at, &format!("{}/readyz", server.prefix)).await.unwrap();
+        ready.status == 503 && ready.json()["phase"] == "lame_duck"
+    })
+    .await;
+}
+
+fn names(report: &Value) -> Vec<&str> {
+    report["phases"].as_array().unwrap().iter().map(|phase| phase["name"].as_str().unwrap()).collect()
+}
+
+fn assert_forced(finished: &Finished, code: i32) {
+    assert_eq!(finished.code(), code, "{}", finished.stderr);
+    assert_eq!(finished.report()["outcome"], "forced");
+    assert_eq!(finished.report()["participants"], json!([]));
+}
+
+/// What the report counts as acked is what a restarted server finds in the store.
+async fn assert_stored(finished: &Finished) {
+    let acked = finished.report()["messages"]["acked"].clone();
+    assert_ne!(acked, 0);
+    let server = finished.setup.start().await;
+    assert_eq!(server.get("/rooms/lobby/messages?user=x").await.json()["head"], acked);
+}

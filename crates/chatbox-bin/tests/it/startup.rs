@@ -1,0 +1,37 @@
+//! Signals that come while the program is starting.
+
+use crate::harness::{INTERRUPT, Setup, TERMINATE};
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+
+/// A process that is told to stop before it has taken over its signals is ended by them, having touched nothing. From then
+/// on it ends by itself: with 0, and with nothing half-open.
+#[tokio::test]
+async fn a_signal_at_any_moment_of_the_start_ends_it_cleanly() {
+    for millisecond in 0..50 {
+        let setup = Setup::over("sqlite:chat.db");
+        let signal = if millisecond % 2 == 0 { TERMINATE } else { INTERRUPT };
+        let server = setup.launch();
+        // Not a wait for anything: it spreads the signals over the start.
+        tokio::time::sleep(Duration::from_millis(millisecond)).await;
+        let finished = server.stop(signal).await;
+        let listened = !finished.with_message("Chatbox service listening").is_empty();
+        assert_eq!(finished.stderr, "");
+        match finished.status.signal() {
+            Some(number) => {
+                assert_eq!(number, signal.as_raw());
+                assert!(finished.lines.is_empty(), "{:?}", finished.lines);
+                assert!(!setup.path().join("chat.db").exists());
+            }
+            None => {
+                assert_eq!(finished.code(), 0);
+                if listened {
+                    assert_eq!(finished.report()["outcome"], "clean");
+                }
+                // Whatever there is of the store by now can be opened.
+                let finished = setup.start().await.stop(TERMINATE).await;
+                assert_eq!(finished.code(), 0);
+            }
+        }
+    }
+}
