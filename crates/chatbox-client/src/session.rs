@@ -233,3 +233,7 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
