@@ -68,6 +68,62 @@ pub enum Command {
         #[arg(long)]
         url: Option<String>,
     },
+    /// A terminal chat client that reconnects and resumes.
+    Connect(Connect),
+    /// A fleet of clients against a running service, while you deploy, kill or restart it; checks that nothing is lost.
+    Soak(Soak),
+}
+
+/// `chatbox connect`.
+#[derive(Args, Clone, Debug)]
+pub struct Connect {
+    /// The service, such as ws://127.0.0.1:8080/chat; several to choose from, with commas. From the configuration by default.
+    #[arg(long, value_delimiter = ',')]
+    pub url: Vec<String>,
+    /// The room to enter.
+    #[arg(long, default_value = "lobby")]
+    pub room: String,
+    /// Who you are, where names are believed.
+    #[arg(long)]
+    pub user: Option<String>,
+    /// A JWT, where they are not.
+    #[arg(long)]
+    pub token: Option<String>,
+    /// Show at most that many of the newest messages first.
+    #[arg(long, default_value_t = 20, conflicts_with = "after")]
+    pub last: u64,
+    /// Show everything after this `seq` first.
+    #[arg(long)]
+    pub after: Option<u64>,
+    /// One JSON object a line, for scripts.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `chatbox soak`.
+#[derive(Args, Clone, Debug)]
+pub struct Soak {
+    /// The service, such as ws://127.0.0.1:8080/chat; several replicas, with commas.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub url: Vec<String>,
+    /// How many clients.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    pub clients: u32,
+    /// How many rooms they are spread over.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rooms: u32,
+    /// Messages a second that each client sends.
+    #[arg(long, default_value_t = 5.0)]
+    pub rate: f64,
+    /// How long.
+    #[arg(long = "for", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub lasting: Duration,
+    /// Bytes of one message's text.
+    #[arg(long, default_value_t = 64)]
+    pub bytes: usize,
+    /// The result as one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `chatbox probe`'s argument.

@@ -1,8 +1,10 @@
 //! What the program's commands do, and what it exits with.
 
 mod check;
+mod connect;
 mod probe;
 mod serve;
+mod soak;
 
 use crate::cli::{Cli, Command};
 use crate::config::{ConfigError, Loaded};
@@ -86,6 +88,8 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             println!("{token}");
             Ok(ExitCode::SUCCESS)
         }
+        Command::Connect(options) => connect::run(&loaded.config, options),
+        Command::Soak(options) => soak::run(&loaded, options),
         Command::Probe { which, url } => probe::run(&loaded.config, *which, url.as_deref()),
     }
 }

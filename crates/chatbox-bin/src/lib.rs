@@ -6,6 +6,7 @@ mod chat;
 pub mod cli;
 pub mod commands;
 mod config;
+mod fetch;
 mod logging;
 mod report;
 mod routes;

@@ -14,6 +14,7 @@ use chatbox_store::{Store, StoreError};
 use chatbox_ws::{Accept, OriginPolicy, Settings, Transport};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::OnceCell;
 
 /// Between two sweeps for messages past their retention.
 const EXPIRY_SWEEP: Duration = Duration::from_secs(60);
@@ -48,6 +49,8 @@ pub(crate) struct Inner {
     pub(crate) doorman: Doorman,
     pub(crate) origins: OriginPolicy,
     gate: Gate,
+    /// What became of the connections, once all of them are closed.
+    closed: OnceCell<Tally>,
     store: Arc<dyn Store>,
     plan: Plan,
 }
@@ -126,6 +129,7 @@ impl Service {
                 doorman: Doorman { keys: checked.keys, anonymous: checked.anonymous },
                 origins: OriginPolicy::listed(config.auth.allowed_origins.iter().cloned()),
                 gate,
+                closed: OnceCell::new(),
                 store,
                 plan: checked.plan,
                 config,
@@ -170,7 +174,7 @@ impl Service {
             Ok(())
         });
         let service = self.clone();
-        shutdown.during(Phase::Draining, "websockets", move |budget| async move { Ok(service.drain(budget).await) });
+        shutdown.during(Phase::Draining, "websockets", move |budget| async move { service.drain(budget).await });
         let service = self.clone();
         shutdown.during(Phase::Flushing, "store", move |_| async move { service.flush().await });
     }
@@ -205,13 +209,21 @@ impl Service {
         telemetry::on_readiness(false);
     }
 
-    async fn drain(&self, budget: Budget) -> Ending {
-        let tally = self.close_all(budget.remaining(), budget.expired()).await;
-        if tally.timed_out + tally.aborted > 0 { Ending::CutShort } else { Ending::Complete }
+    async fn drain(&self, budget: Budget) -> Result<Ending, BoxError> {
+        let service = self.clone();
+        // A task of its own: dropped after a second signal, this participant leaves the rest of it to the flush.
+        let closing = tokio::spawn(async move { service.close_all(budget.remaining(), budget.expired()).await });
+        let tally = closing.await?;
+        Ok(if tally.timed_out + tally.aborted > 0 { Ending::CutShort } else { Ending::Complete })
     }
 
-    /// Closes every connection, and cuts those that are left when `expired` resolves.
+    /// Closes every connection, and cuts those that are left when `expired` resolves. Done once: whoever comes later waits
+    /// for the first to be done with it.
     async fn close_all(&self, budget: Duration, expired: impl Future<Output = ()>) -> Tally {
+        *self.inner.closed.get_or_init(|| self.close_all_once(budget, expired)).await
+    }
+
+    async fn close_all_once(&self, budget: Duration, expired: impl Future<Output = ()>) -> Tally {
         let shutdown = &self.inner.config.shutdown;
         let drain = Drain {
             reason: CloseReason::new(CloseCode::GOING_AWAY, "server shutting down"),
@@ -227,10 +239,8 @@ impl Service {
 
     /// Stores what was accepted, then lets go of the store.
     async fn flush(&self) -> Result<(), BoxError> {
-        if !self.inner.registry.is_drained() {
-            // A second signal during the lame duck has left the drain out: cut what is open.
-            self.close_all(Duration::ZERO, std::future::ready(())).await;
-        }
+        // A second signal during the lame duck has left the drain out: cut what is open.
+        self.close_all(Duration::ZERO, std::future::ready(())).await;
         self.inner.rooms.close().await;
         self.inner.store.close().await?;
         let totals = self.inner.rooms.totals();

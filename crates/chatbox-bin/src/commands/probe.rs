@@ -3,14 +3,11 @@
 use super::Failure;
 use crate::cli::Probe;
 use crate::config::Config;
-use axum::body::Body;
-use http::header::HOST;
-use http::{Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
+use crate::fetch;
+use http::{StatusCode, Uri};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 
 /// How long an answer may take: a little longer than a check.
@@ -23,8 +20,8 @@ pub(super) fn run(config: &Config, which: Probe, url: Option<&str>) -> Result<Ex
         .enable_all()
         .build()
         .map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
-    let status = runtime
-        .block_on(async { tokio::time::timeout(PATIENCE, ask(&uri)).await })
+    let (status, _) = runtime
+        .block_on(async { tokio::time::timeout(PATIENCE, fetch::get(&uri, None)).await })
         .map_err(|_| Failure::at_run_time(format!("probe: {uri} did not answer within {PATIENCE:?}")))?
         .map_err(|error| Failure::at_run_time(format!("probe: {uri}: {error:#}")))?;
     if status == StatusCode::OK {
@@ -58,18 +55,5 @@ fn address(config: &Config, which: Probe, url: Option<&str>) -> Result<Uri, Fail
         Ok(uri)
     } else {
         Err(Failure::bad_usage(format!("--url: `{url}` must begin with http:// and name a host")))
-    }
-}
-
-async fn ask(uri: &Uri) -> anyhow::Result<StatusCode> {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    let request = Request::get(path).header(HOST, authority).body(Body::empty())?;
-    tokio::select! {
-        response = sender.send_request(request) => Ok(response?.status()),
-        ended = connection => anyhow::bail!("the connection ended without an answer: {ended:?}"),
     }
 }
