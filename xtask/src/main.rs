@@ -3,6 +3,7 @@
 mod process;
 mod python;
 mod readme;
+mod soak;
 mod test;
 mod workspace;
 
@@ -21,10 +22,13 @@ struct Arguments {
 enum Command {
     /// Run everything CI runs, and say what was not run and why
     Test(test::Options),
+    /// Break the service by a seeded plan under a fleet of clients, and check that nothing is lost
+    Soak(soak::Options),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Test(options) => test::run(&options),
+        Command::Soak(options) => soak::run(&options),
     }
 }
