@@ -64,3 +64,47 @@ impl OriginPolicy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_judged_by_the_policy() {
+        let listed = || OriginPolicy::listed(["https://chat.example", "http://localhost:3000"]);
+        let same = || OriginPolicy::SameHost;
+        let cases: [(OriginPolicy, &str, &[&str], bool); 22] = [
+            (same(), "chat.example", &[], true),
+            (same(), "chat.example", &["https://chat.example"], true),
+            (same(), "chat.example", &["http://CHAT.example"], true),
+            (same(), "chat.example:443", &["https://chat.example"], true),
+            (same(), "chat.example", &["https://chat.example:443"], true),
+            (same(), "localhost:8080", &["http://localhost:8080"], true),
+            (same(), "[::1]:8080", &["http://[::1]:8080"], true),
+            (same(), "chat.example", &["https://chat.example:8443"], false),
+            (same(), "chat.example:8443", &["https://chat.example"], false),
+            (same(), "chat.example", &["https://evil.example"], false),
+            (same(), "chat.example", &["https://chat.example.evil.example"], false),
+            (same(), "chat.example", &["https://evil-chat.example"], false),
+            (same(), "chat.example", &["null"], false),
+            (same(), "chat.example", &[""], false),
+            (same(), "chat.example", &["file://"], false),
+            (same(), "chat.example", &["https://chat.example", "https://chat.example"], false),
+            (listed(), "other.example", &["https://chat.example"], true),
+            (listed(), "other.example", &["http://localhost:3000"], true),
+            (listed(), "other.example", &["http://chat.example"], false),
+            (listed(), "other.example", &["https://other.example"], false),
+            (listed(), "other.example", &[], true),
+            (OriginPolicy::listed(["*"]), "chat.example", &["null"], true),
+        ];
+        for (policy, host, origins, allowed) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", host.parse().expect("a value"));
+            for origin in origins {
+                headers.append("origin", origin.parse().expect("a value"));
+            }
+            assert_eq!(policy.allows(&headers), allowed, "{policy:?} {host} {origins:?}");
+        }
+        assert_eq!(OriginPolicy::listed(Vec::<String>::new()), OriginPolicy::SameHost);
+    }
+}

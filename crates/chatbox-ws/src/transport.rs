@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// How sessions behave. Durations are kept to within a tenth of the shortest of them, at most 100 ms late.
+/// How sessions behave. Time is kept in ticks of a tenth of the shortest of these durations, at least 2 ms and at most 100 ms:
+/// nothing comes early, and nothing more than two ticks late.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Which messages are taken.
@@ -21,7 +22,8 @@ pub struct Settings {
     pub heartbeat_timeout: Duration,
     /// A connection on which no write made progress for this long is closed with 1013. Default 30 s.
     pub write_timeout: Duration,
-    /// How long a peer may take to answer our Close, counted from when it was written. Default 3 s.
+    /// How long a peer may take to answer our Close, counted from when it was written; and for how long the writes of a
+    /// connection that is being closed may make no progress. Default 3 s.
     pub close_handshake: Duration,
 }
 

@@ -90,8 +90,8 @@ where
             self.close_with(lease, expiry.1, ClosedBy::Server);
             return Ok(());
         }
-        let wheel = &self.shared.wheel;
-        if now >= self.heard + wheel.ticks(self.shared.settings.heartbeat_timeout) {
+        // `heard` is rounded down to its tick, which must not shorten the time.
+        if now > self.heard + self.shared.wheel.ticks(self.shared.settings.heartbeat_timeout) {
             return Err(Ended::peer_gone("heartbeat_timeout"));
         }
         if now >= self.next_ping() {

@@ -7,7 +7,8 @@ use chatbox_ws::{Expiry, Settings};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Whether `elapsed` is `expected`, to the promise of [`Settings`]: at most 100 ms late, by a tick more for rounding.
+/// Whether `elapsed` is `expected`, to the promise of [`Settings`]: two ticks of 100 ms, and another for the second of two
+/// periods that follow one another.
 fn about(elapsed: Duration, expected: Duration) -> bool {
     (expected..=expected + Duration::from_millis(300)).contains(&elapsed)
 }
