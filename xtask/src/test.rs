@@ -5,8 +5,8 @@ mod mongodb;
 mod scratch;
 mod summary;
 
-use crate::process;
 use crate::workspace::cargo;
+use crate::{process, soak};
 use anyhow::Result;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use std::env;
@@ -59,6 +59,11 @@ const STEPS: &[Step] = &[
         name: "doc-tests",
         about: "the examples in the documentation",
         run: |_| passes(cargo().args(["test", "--workspace", "--all-features", "--doc"])),
+    },
+    Step {
+        name: "soak",
+        about: "a short soak: SIGTERM, SIGKILL and SIGSTOP under a fleet of clients",
+        run: |_| short_soak(),
     },
     Step { name: "docs", about: "the documentation builds without a warning", run: |_| docs() },
     Step { name: "scratch-crates", about: "each library works alone, as its README says", run: |_| scratch::run_all() },
@@ -131,6 +136,11 @@ fn tests(session: &mut Session) -> Result<Outcome> {
         command.envs(server.environment());
     }
     passes(&mut command)
+}
+
+fn short_soak() -> Result<Outcome> {
+    soak::short()?;
+    Ok(Outcome::Passed)
 }
 
 fn docs() -> Result<Outcome> {
