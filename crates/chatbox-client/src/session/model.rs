@@ -91,12 +91,19 @@ struct Connection {
     joined: Vec<String>,
 }
 
+/// Something the application sent, and waits for.
+struct Sent {
+    room: String,
+    id: String,
+    answer: oneshot::Receiver<Result<Acked, SendError>>,
+}
+
 struct World {
     session: Session,
     now: Instant,
     logs: HashMap<String, Log>,
     connection: Option<Connection>,
-    sends: Vec<(String, String, oneshot::Receiver<Result<Acked, SendError>>)>,
+    sends: Vec<Sent>,
     foreign: usize,
     /// The `seq` that the application must be told next, for each room it is in.
     expected: HashMap<String, u64>,
@@ -161,7 +168,7 @@ impl World {
                 let (reply, answer) = oneshot::channel();
                 let id = self.session.new_id();
                 self.session.send(ROOMS[room], &id, "body", reply);
-                self.sends.push((ROOMS[room].to_owned(), id, answer));
+                self.sends.push(Sent { room: ROOMS[room].to_owned(), id, answer });
             }
             Step::Foreign(room) => {
                 self.foreign += 1;
@@ -347,7 +354,7 @@ fn check(steps: &[Step], reconnects: bool) {
     let stats = world.session.stats();
     assert_eq!((stats.violations, stats.unacked), (0, 0));
     assert_eq!(stats.acked, world.sends.len() as u64);
-    for (room, id, answer) in &mut world.sends {
+    for Sent { room, id, answer } in &mut world.sends {
         let Acked { seq } = answer.try_recv().expect("every send has its answer").unwrap();
         assert_eq!(world.logs[room].seq_of(id), Some(seq));
         assert_eq!(world.logs[room].entries.iter().filter(|stored| *stored == id).count(), 1);
@@ -355,7 +362,7 @@ fn check(steps: &[Step], reconnects: bool) {
     let is_disturbed = |step: &Step| matches!(step, Step::ServerReads(fault) if *fault != Fault::None);
     if !steps.iter().any(is_disturbed) {
         for (room, log) in &world.logs {
-            let sent: Vec<_> = world.sends.iter().filter(|(to, ..)| to == room).map(|(_, id, _)| id).collect();
+            let sent: Vec<_> = world.sends.iter().filter(|sent| sent.room == *room).map(|sent| &sent.id).collect();
             let stored: Vec<_> = log.entries.iter().filter(|id| sent.contains(id)).collect();
             assert_eq!(sent, stored, "sent again in the original order");
         }

@@ -1,0 +1,130 @@
+//! From the address to the `welcome`: what the client asks for, and what it makes of a refusal.
+
+use crate::server::{event, server};
+use chatbox_client::{BuildError, Client, Event, Reason};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+#[tokio::test(start_paused = true)]
+async fn the_client_says_who_it_is_and_what_it_speaks() {
+    let (builder, mut server) = server();
+    let (_client, mut events) = builder.token("secret").connect().unwrap();
+    let peer = server.welcome().await;
+    assert_eq!(peer.request.uri(), "/chat/ws?user=u");
+    assert_eq!(peer.request.headers()["authorization"], "Bearer secret");
+    assert_eq!(peer.request.headers()["sec-websocket-protocol"], "chatbox.v1");
+    let connected = Event::Connected { server: "s".into(), connection: "7".into(), user: "u".into() };
+    assert_eq!(events.next().await, Some(connected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_provider_is_asked_before_each_connect() {
+    let (builder, mut server) = server();
+    let asked = Arc::new(AtomicU32::new(0));
+    let provider = move || {
+        let number = asked.fetch_add(1, Ordering::Relaxed);
+        async move { if number == 1 { Err("no token today") } else { Ok(format!("token-{number}")) } }
+    };
+    let (_client, mut events) = builder.token_provider(provider).connect().unwrap();
+    let peer = server.welcome().await;
+    assert_eq!(peer.request.headers()["authorization"], "Bearer token-0");
+    peer.closes(1008).await;
+    server.refuse("HTTP/1.1 401 Unauthorized\r\n\r\n").await;
+    let peer = server.welcome().await;
+    assert_eq!(peer.request.headers()["authorization"], "Bearer token-3");
+    let mut reasons = Vec::new();
+    while reasons.len() < 3 {
+        if let Some(Event::Disconnected { reason, .. }) = events.next().await {
+            reasons.push(reason);
+        }
+    }
+    assert!(matches!(reasons[0], Reason::Close { code: 1008, .. }));
+    assert_eq!(reasons[1], Reason::Token("no token today".to_owned()));
+    assert!(matches!(reasons[2], Reason::Refused { status: 401, .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_servers_are_tried_in_turn_from_a_random_one_on() {
+    let mut begun_at = HashSet::new();
+    while begun_at.len() < 3 {
+        let (builder, mut server) = server();
+        let (_client, _events) = builder.server("ws://b").server("ws://c").connect().unwrap();
+        let mut hosts = Vec::new();
+        for _ in 0..4 {
+            hosts.push(server.dialled().await.0.host);
+        }
+        assert_eq!(hosts[..3].iter().collect::<HashSet<_>>().len(), 3, "each has its turn");
+        assert_eq!(hosts[0], hosts[3]);
+        begun_at.insert(hosts.swap_remove(0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_draining_server_is_left_alone_for_as_long_as_it_asks() {
+    let (builder, mut server) = server();
+    let (_client, mut events) = builder.backoff(Duration::ZERO, Duration::ZERO).connect().unwrap();
+    let refused_at = Instant::now();
+    let body = r#"{"error":"draining","message":"later"}"#;
+    server.refuse(&format!("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\n\r\n{body}")).await;
+    server.dialled().await;
+    assert_eq!(refused_at.elapsed().as_secs(), 7);
+    let (error, message) = ("draining".to_owned(), "later".to_owned());
+    let reason = Reason::Refused { status: 503, error, message, retry_after: Some(Duration::from_secs(7)) };
+    assert_eq!(events.next().await, Some(Event::Disconnected { reason, retry_in: Duration::from_secs(7) }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_would_be_repeated_ends_the_client() {
+    for status in [400, 401, 403, 404, 426] {
+        let (builder, mut server) = server();
+        let (client, mut events) = builder.connect().unwrap();
+        let sending = client.send("r", "never sent");
+        server.refuse(&format!("HTTP/1.1 {status} No\r\n\r\n")).await;
+        let Some(Event::Closed { reason: Reason::Refused { status: seen, .. } }) = events.next().await else {
+            panic!()
+        };
+        assert_eq!(seen, status);
+        assert_eq!(events.next().await, None);
+        assert!(sending.await.is_err());
+        // There is nothing to wait for.
+        client.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_answers_is_given_up() {
+    let (builder, mut server) = server();
+    let (_client, mut events) = builder.connect_timeout(Duration::from_secs(3)).connect().unwrap();
+    let (_target, _stream) = server.dialled().await;
+    let silent = |event| matches!(event, Event::Disconnected { reason: Reason::Silent(_), .. }).then_some(());
+    let began = Instant::now();
+    event(&mut events, silent).await;
+    assert_eq!(began.elapsed(), Duration::from_secs(3));
+    // The same with a handshake and no `welcome`.
+    let _peer = server.accept().await;
+    event(&mut events, silent).await;
+}
+
+#[tokio::test]
+async fn plain_tcp_is_the_default() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_client, mut events) = Client::builder().server(format!("http://{address}/")).connect().unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    stream.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").await.unwrap();
+    let last = events.next().await;
+    assert!(matches!(last, Some(Event::Closed { reason: Reason::Refused { status: 403, .. } })), "{last:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_no_client() {
+    let error = |builder: chatbox_client::Builder| builder.connect().unwrap_err();
+    assert_eq!(error(Client::builder()), BuildError::NoServer);
+    assert_eq!(error(Client::builder().server("ws://h").token("a\nb")), BuildError::Token);
+    assert!(error(Client::builder().server("wss://h")).to_string().contains("Builder::dial"));
+}

@@ -1,0 +1,84 @@
+//! Both directions at once, and an application that is slower than the server.
+
+use crate::server::{event, server, server_with_capacity};
+use chatbox_client::{Event, JoinFrom};
+use std::time::Duration;
+
+#[tokio::test(start_paused = true)]
+async fn the_client_reads_while_it_cannot_write() {
+    let (builder, mut server) = server_with_capacity(1024);
+    let (client, mut events) = builder.connect().unwrap();
+    client.join("r", JoinFrom::Live).unwrap();
+    let mut peer = server.welcome().await;
+    peer.hears().await;
+    peer.says(r#"{"type":"joined","room":"r","head":0,"first":1}"#).await;
+    let body = "x".repeat(900);
+    let sendings: Vec<_> = (0..50).map(|_| client.send("r", &body)).collect();
+    let took = async { while !matches!(events.next().await, Some(Event::Message { seq: 200, .. })) {} };
+    // A server that reads nothing before all of this is written.
+    let wrote = async {
+        for seq in 1..=200 {
+            peer.says_message(seq).await;
+        }
+    };
+    tokio::join!(took, wrote);
+    for sending in &sendings {
+        assert!(peer.hears().await.contains(sending.id()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_takes_no_events_slows_the_server_down_and_loses_nothing() {
+    let (builder, mut server) = server_with_capacity(1024);
+    let (client, mut events) = builder.event_queue(1).connect().unwrap();
+    client.join("r", JoinFrom::Live).unwrap();
+    let mut peer = server.welcome().await;
+    peer.hears().await;
+    peer.says(r#"{"type":"joined","room":"r","head":0,"first":1}"#).await;
+    let mut said = 0;
+    // Until nothing moves any more: paused time passes only when every task waits.
+    let minute = Duration::from_secs(60);
+    while tokio::time::timeout(minute, peer.says_message(said + 1)).await.is_ok() {
+        said += 1;
+    }
+    assert!(said < 50, "the client read on: {said}");
+    // What was cut short by the timeout is in the socket's buffer; messages are written whole.
+    for seq in 1..=said {
+        let seen = event(&mut events, |event| if let Event::Message { seq, .. } = event { Some(seq) } else { None });
+        assert_eq!(seen.await, seq);
+    }
+    assert_eq!(client.stats().disconnects, 0, "the server was not silent: nobody listened");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_events_messages_are_sent_and_acked_all_the_same() {
+    let (builder, mut server) = server();
+    let (client, events) = builder.event_queue(1).connect().unwrap();
+    drop(events);
+    client.join("r", JoinFrom::Live).unwrap();
+    let sending = client.send_with_id("r", "mine", "text");
+    let mut peer = server.welcome().await;
+    peer.hears().await;
+    peer.says(r#"{"type":"joined","room":"r","head":0,"first":1}"#).await;
+    assert_eq!(peer.hears().await, r#"{"type":"send","room":"r","id":"mine","body":"text"}"#);
+    for seq in 1..100 {
+        peer.says_message(seq).await;
+    }
+    peer.says(r#"{"type":"ack","room":"r","id":"mine","seq":7}"#).await;
+    assert_eq!(sending.await.unwrap().seq, 7);
+    assert_eq!(client.stats().messages, 99);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_put_off_is_sent_again_when_its_time_has_come() {
+    let (builder, mut server) = server();
+    let (client, _events) = builder.connect().unwrap();
+    let _sending = client.send_with_id("r", "mine", "text");
+    let mut peer = server.welcome().await;
+    let sent = peer.hears().await;
+    peer.says(r#"{"type":"error","code":"rate_limited","message":"m","room":"r","id":"mine","retry_after_ms":700}"#)
+        .await;
+    let put_off_at = tokio::time::Instant::now();
+    assert_eq!(peer.hears().await, sent);
+    assert!(put_off_at.elapsed() >= Duration::from_millis(700));
+}

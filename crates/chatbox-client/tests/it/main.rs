@@ -1,0 +1,9 @@
+//! The client against a scripted server, in paused time: in memory, but over the real WebSocket protocol.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod closing;
+mod connecting;
+mod flowing;
+mod reconnecting;
+mod server;
