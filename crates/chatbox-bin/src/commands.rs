@@ -8,7 +8,7 @@ mod soak;
 
 use crate::cli::{Cli, Command};
 use crate::config::{ConfigError, Loaded};
-use crate::service::StartError;
+use crate::service::{StartError, chain};
 use chatbox_store::StoreError;
 use std::fmt;
 use std::process::ExitCode;
@@ -50,17 +50,24 @@ impl From<ConfigError> for Failure {
     }
 }
 
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        match &error {
+impl Failure {
+    /// What the service said when it did not start.
+    pub(crate) fn to_start(loaded: &Loaded, error: &StartError) -> Self {
+        let StartError::Store(error) = error else { return Self::bad_usage(error.to_string()) };
+        Self {
             // What no retry can mend is the configuration's fault.
-            StartError::Config(_)
-            | StartError::Store(
-                StoreError::NotBuiltIn { .. } | StoreError::UnknownScheme { .. } | StoreError::InvalidUrl { .. },
-            ) => Self::bad_usage(error.to_string()),
-            StartError::Store(_) => Self::at_run_time(error.to_string()),
+            code: match error {
+                StoreError::NotBuiltIn { .. } | StoreError::UnknownScheme { .. } | StoreError::InvalidUrl { .. } => 2,
+                _ => 1,
+            },
+            text: store_fault(loaded, &chain(error)),
         }
     }
+}
+
+/// What is wrong with the store, and where its URL comes from.
+fn store_fault(loaded: &Loaded, text: &str) -> String {
+    loaded.blame(&["store.url", "store.url_file"], &format!("store.url: {text}")).to_string()
 }
 
 /// Runs the command that the command line names.
@@ -72,7 +79,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let loaded = Loaded::read(&cli.flags(), environment)?;
     match cli.command.as_ref().unwrap_or(&Command::Serve) {
-        Command::Serve => serve::run(loaded.check()?),
+        Command::Serve => serve::run(&loaded),
         Command::Check => check::run(&loaded),
         Command::Config => {
             loaded.check()?;

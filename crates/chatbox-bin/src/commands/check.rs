@@ -1,6 +1,6 @@
 //! `chatbox check`: would it run?
 
-use super::Failure;
+use super::{Failure, store_fault};
 use crate::config::Loaded;
 use crate::service::chain;
 use std::process::ExitCode;
@@ -27,8 +27,8 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode, Failure> {
     });
     match reached {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(Failure::bad_usage(format!("store.url: {}", chain(&error)))),
-        Err(_) => return Err(Failure::bad_usage(format!("store.url: no answer within {PATIENCE:?}"))),
+        Ok(Err(error)) => return Err(Failure::bad_usage(store_fault(loaded, &chain(&error)))),
+        Err(_) => return Err(Failure::bad_usage(store_fault(loaded, &format!("no answer within {PATIENCE:?}")))),
     }
     let config = &checked.config;
     println!("configuration: ok");

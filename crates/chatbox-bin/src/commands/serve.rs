@@ -1,8 +1,8 @@
 //! `chatbox serve`: the service with its listener, its signals, its log and its exit code.
 
 use super::Failure;
-use crate::config::{Checked, Config};
-use crate::logging::Logging;
+use crate::config::{Checked, Config, Loaded};
+use crate::logging::{self, Logging};
 use crate::report::ServiceReport;
 use crate::server::{Listener, Server};
 use crate::service::Service;
@@ -23,11 +23,13 @@ const LAST_REQUESTS: Duration = Duration::from_millis(250);
 const LAST_LINES: Duration = Duration::from_secs(3);
 
 /// Serves until told to stop.
-pub(super) fn run(checked: Checked) -> Result<ExitCode, Failure> {
+pub(super) fn run(loaded: &Loaded) -> Result<ExitCode, Failure> {
+    let checked = loaded.check()?;
+    let filter = logging::filter(&checked.config.log)?;
     let termination_log = checked.config.shutdown.termination_log.clone();
-    let logging = Logging::start(&checked.config.log).map_err(Failure::at_run_time)?;
+    let logging = Logging::start(&checked.config.log, filter).map_err(Failure::at_run_time)?;
     let runtime = Runtime::new().map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
-    let result = runtime.block_on(serve(checked, &logging));
+    let result = runtime.block_on(serve(loaded, checked, &logging));
     // Nothing that still runs may hold up the end; the log is outside the runtime, and ends last.
     runtime.shutdown_timeout(Duration::from_millis(100));
     let report = match result {
@@ -45,7 +47,7 @@ pub(super) fn run(checked: Checked) -> Result<ExitCode, Failure> {
 }
 
 /// Starts, serves, shuts down. `None`: told to stop before it had started.
-async fn serve(checked: Checked, logging: &Logging) -> Result<Option<ServiceReport>, Failure> {
+async fn serve(loaded: &Loaded, checked: Checked, logging: &Logging) -> Result<Option<ServiceReport>, Failure> {
     // Before anything else: a signal that comes during the start must end it in order.
     let mut shutdown = Shutdown::plan(checked.plan)
         .and_then(Shutdown::on_signals)
@@ -56,7 +58,7 @@ async fn serve(checked: Checked, logging: &Logging) -> Result<Option<ServiceRepo
     let metrics = telemetry::install().map_err(|error| Failure::at_run_time(format!("metrics: {error}")))?;
     let config = checked.config.clone();
     let started = tokio::select! {
-        started = Service::start_checked(checked) => Some(started?),
+        started = Service::start_checked(checked) => Some(started.map_err(|error| Failure::to_start(loaded, &error))?),
         cause = shutdown.requested() => {
             tracing::info!(?cause, "Told to stop before the start was complete");
             None

@@ -1,8 +1,10 @@
 //! Whether the values make sense together, and errors that name the key, the value and the source.
 
-use super::{Anonymous, Config, Loaded, Secret};
+use super::{Anonymous, Config, Loaded, Secret, show};
 use crate::auth::Keys;
 use chatbox_shutdown::Plan;
+use figment::Figment;
+use figment::error::Kind;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -47,16 +49,32 @@ pub struct Checked {
     pub(crate) burst: NonZeroU32,
 }
 
+/// What is wrong, and the keys that have to do with it.
+pub(super) struct Fault {
+    keys: Vec<&'static str>,
+    text: String,
+}
+
+impl Fault {
+    fn new(keys: impl Into<Vec<&'static str>>, text: impl Into<String>) -> Self {
+        Self { keys: keys.into(), text: text.into() }
+    }
+}
+
 impl Loaded {
-    /// [`Config::check`], with the source of the key at fault in the error.
+    /// [`Config::check`], with the sources of the keys at fault in the error.
     ///
     /// # Errors
     /// The first contradiction.
     pub fn check(&self) -> Result<Checked, ConfigError> {
-        self.config.check_each().map_err(|(key, text)| match self.source(key) {
-            Some(source) => ConfigError(format!("{text} ({source})")),
-            None => ConfigError(text),
-        })
+        self.config.check_each().map_err(|fault| self.blame(&fault.keys, &fault.text))
+    }
+
+    /// An error that says where the values of these keys come from.
+    pub(crate) fn blame(&self, keys: &[&str], text: &str) -> ConfigError {
+        let mut sources: Vec<_> = keys.iter().filter_map(|key| self.source(key)).collect();
+        sources.dedup();
+        ConfigError(if sources.is_empty() { text.to_owned() } else { format!("{text} ({})", sources.join(", ")) })
     }
 }
 
@@ -66,10 +84,10 @@ impl Config {
     /// # Errors
     /// The first contradiction, naming the key and the value (never that of a secret), or a file that cannot be read.
     pub fn check(&self) -> Result<Checked, ConfigError> {
-        self.check_each().map_err(|(_, text)| ConfigError(text))
+        self.check_each().map_err(|fault| ConfigError(fault.text))
     }
 
-    fn check_each(&self) -> Result<Checked, (&'static str, String)> {
+    fn check_each(&self) -> Result<Checked, Fault> {
         self.check_path_prefix()?;
         self.check_numbers()?;
         let plan = self.plan()?;
@@ -81,10 +99,12 @@ impl Config {
         let url = Some(&self.store.url).filter(|url| self.store.url_file.is_none() || **url != default_url);
         let store_url =
             one_of(("store.url", url), ("store.url_file", self.store.url_file.as_deref()))?.unwrap_or(default_url);
-        let keys = Keys::load(jwt_secret.as_ref(), self.auth.jwt_public_key_file.as_deref())?;
+        let keys = Keys::load(jwt_secret.as_ref(), self.auth.jwt_public_key_file.as_deref())
+            .map_err(|(key, text)| Fault::new([key], text))?;
         let anonymous = self.believes_names(keys.is_some())?;
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.level) {
-            return Err(("log.level", format!("log.level: invalid value `{}`: {error}", self.log.level)));
+            let text = format!("log.level: invalid value {:?}: {error}", self.log.level);
+            return Err(Fault::new(["log.level"], text));
         }
         Ok(Checked {
             config: self.clone(),
@@ -98,7 +118,7 @@ impl Config {
         })
     }
 
-    fn check_path_prefix(&self) -> Result<(), (&'static str, String)> {
+    fn check_path_prefix(&self) -> Result<(), Fault> {
         let prefix = &self.path_prefix;
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '~');
         let shaped = prefix.is_empty() || (prefix.starts_with('/') && !prefix.ends_with('/') && !prefix.contains("//"));
@@ -106,10 +126,10 @@ impl Config {
             return Ok(());
         }
         let wanted = "empty, or a path such as /chat without a slash at its end";
-        Err(("path_prefix", format!("path_prefix: invalid value `{prefix}`: must be {wanted}")))
+        Err(Fault::new(["path_prefix"], format!("path_prefix: invalid value {prefix:?}: must be {wanted}")))
     }
 
-    fn check_numbers(&self) -> Result<(), (&'static str, String)> {
+    fn check_numbers(&self) -> Result<(), Fault> {
         let limits = &self.limits;
         for (key, value) in [
             ("limits.max_connections", limits.max_connections as u128),
@@ -123,45 +143,48 @@ impl Config {
             ("shutdown.close_handshake", self.shutdown.close_handshake.as_nanos()),
         ] {
             if value == 0 {
-                return Err((key, format!("{key}: must be more than 0")));
+                return Err(Fault::new([key], format!("{key}: must be more than 0")));
             }
         }
         let (interval, timeout) = (self.heartbeat.interval, self.heartbeat.timeout);
         if interval >= timeout {
             let text =
                 format!("heartbeat.interval ({interval:?}) must be shorter than heartbeat.timeout ({timeout:?})");
-            return Err(("heartbeat.interval", text));
+            return Err(Fault::new(["heartbeat.interval", "heartbeat.timeout"], text));
         }
         Ok(())
     }
 
-    fn plan(&self) -> Result<Plan, (&'static str, String)> {
+    fn plan(&self) -> Result<Plan, Fault> {
         let shutdown = &self.shutdown;
         let plan =
             Plan { lame_duck: shutdown.lame_duck, drain: shutdown.drain, flush: shutdown.flush, grace: shutdown.grace };
-        plan.validate().map_err(|error| ("shutdown.grace", format!("shutdown: {error}")))?;
+        let keys = ["shutdown.lame_duck", "shutdown.drain", "shutdown.flush", "shutdown.grace"];
+        plan.validate().map_err(|error| Fault::new(keys, format!("shutdown: {error}")))?;
         Ok(plan)
     }
 
     /// Whether `?user=NAME` is believed; refuses what would let everybody in unasked, or nobody at all.
-    fn believes_names(&self, has_key: bool) -> Result<bool, (&'static str, String)> {
-        let foreign = [Some(self.listen), self.ops_listen].into_iter().flatten().find(|at| !at.ip().is_loopback());
+    fn believes_names(&self, has_key: bool) -> Result<bool, Fault> {
+        let listeners = [("listen", Some(self.listen)), ("ops_listen", self.ops_listen)];
+        let listeners = listeners.into_iter().filter_map(|(key, at)| Some((key, at?)));
+        let foreign = listeners.into_iter().find(|(_, at)| !at.ip().is_loopback());
         match (self.auth.anonymous, has_key) {
             (Anonymous::Always, _) => Ok(true),
             (Anonymous::Never, true) | (Anonymous::Loopback, true) => Ok(false),
-            (Anonymous::Never, false) => Err((
-                "auth.anonymous",
-                "auth.anonymous is never and no key is set: nobody could come in; set auth.jwt_secret, \
-                 auth.jwt_secret_file or auth.jwt_public_key_file"
-                    .to_owned(),
+            (Anonymous::Never, false) => Err(Fault::new(
+                ["auth.anonymous"],
+                "auth.anonymous is `never` and no key is set: nobody could come in; set auth.jwt_secret, \
+                 auth.jwt_secret_file or auth.jwt_public_key_file",
             )),
             (Anonymous::Loopback, false) => match foreign {
                 None => Ok(true),
-                Some(at) => Err((
-                    "listen",
+                Some((key, at)) => Err(Fault::new(
+                    [key],
                     format!(
-                        "{at} is not a loopback address and no key is set: set auth.jwt_secret, auth.jwt_secret_file \
-                         or auth.jwt_public_key_file, or auth.anonymous = \"always\" to let everybody in under any name"
+                        "{key}: `{at}` is not a loopback address and no key is set: set auth.jwt_secret, \
+                         auth.jwt_secret_file or auth.jwt_public_key_file, or auth.anonymous = \"always\" to let \
+                         everybody in under any name"
                     ),
                 )),
             },
@@ -173,59 +196,69 @@ impl Config {
 fn one_of(
     (key, value): (&'static str, Option<&Secret>),
     (file_key, file): (&'static str, Option<&Path>),
-) -> Result<Option<Secret>, (&'static str, String)> {
+) -> Result<Option<Secret>, Fault> {
     match (value, file) {
-        (Some(_), Some(_)) => Err((file_key, format!("{key} and {file_key} are both set: set one of them"))),
+        (Some(_), Some(_)) => {
+            Err(Fault::new([key, file_key], format!("{key} and {file_key} are both set: set one of them")))
+        }
         (value, None) => Ok(value.cloned()),
         (None, Some(file)) => {
-            let text = std::fs::read_to_string(file)
-                .map_err(|error| (file_key, format!("{file_key}: cannot read {}: {error}", file.display())))?;
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                Fault::new([file_key], format!("{file_key}: cannot read {}: {error}", file.display()))
+            })?;
             // Files end with a newline that is no part of the secret.
             Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
         }
     }
 }
 
-fn positive(key: &'static str, value: u32) -> Result<NonZeroU32, (&'static str, String)> {
-    NonZeroU32::new(value).ok_or_else(|| (key, format!("{key}: must be more than 0")))
+fn positive(key: &'static str, value: u32) -> Result<NonZeroU32, Fault> {
+    NonZeroU32::new(value).ok_or_else(|| Fault::new([key], format!("{key}: must be more than 0")))
 }
 
 /// An error of a layer, in our words.
-pub(super) fn explain(error: &figment::Error) -> ConfigError {
-    use figment::error::Kind;
+pub(super) fn explain(error: &figment::Error, figment: &Figment) -> ConfigError {
     let path: Vec<&str> = error.path.iter().map(String::as_str).collect();
     let key = path.join(".");
-    let secret = SECRETS.contains(&key.as_str());
+    // A section that was given a value may have been given that of a secret in it.
+    let secret = SECRETS
+        .iter()
+        .any(|secret| secret.strip_prefix(&key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')));
+    let value = figment.find_value(&key).ok().filter(|value| !secret && value.as_dict().is_none());
+    let shown = value.map(|value| format!(" {}", show::toml(&value))).unwrap_or_default();
     let text = match &error.kind {
         Kind::UnknownField(field, known) => {
-            let section = path.split_last().map_or(String::new(), |(last, section)| {
-                // The path of an unknown field names the field itself or only its section.
-                let section = if last == field { section } else { &path[..] };
-                section.iter().map(|part| format!("{part}.")).collect()
-            });
+            // The path of an unknown field names the field itself or only its section.
+            let section = path.strip_suffix(&[field.as_str()]).unwrap_or(&path);
+            let section: String = section.iter().map(|part| format!("{part}.")).collect();
             format!("unknown key `{section}{field}`; known here are {}", known.join(", "))
         }
-        Kind::InvalidType(..) | Kind::InvalidValue(..) if secret => format!("{key}: invalid value"),
-        Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
-            format!("{key}: invalid value {actual}: expected {expected}")
-        }
-        Kind::UnknownVariant(value, known) => {
-            format!("{key}: invalid value `{value}`: expected one of {}", known.join(", "))
+        Kind::UnknownVariant(_, known) => format!("{key}: invalid value{shown}: expected one of {}", known.join(", ")),
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
+            format!("{key}: invalid value{shown}: expected {}", in_words(expected))
         }
         Kind::Message(_) if secret => format!("{key}: invalid value"),
-        kind if key.is_empty() => kind.to_string(),
-        kind => format!("{key}: {kind}"),
+        kind if key.is_empty() => without_excerpt(&kind.to_string()),
+        kind => format!("{key}: invalid value{shown}: {kind}"),
     };
-    let source = error.metadata.as_ref().map(|metadata| {
-        let profile = error.profile.clone().unwrap_or_default();
-        if metadata.name.starts_with("file ") {
-            metadata.name.to_string()
-        } else {
-            metadata.interpolate(&profile, &path)
-        }
-    });
-    ConfigError(match source {
-        Some(source) => format!("{text} ({source})"),
+    ConfigError(match &error.metadata {
+        Some(metadata) => format!("{text} ({})", metadata.name),
         None => text,
     })
+}
+
+/// What was expected, for people who do not write Rust.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "usize" | "u32" | "u64" => "a whole number, not too large",
+        _ if expected.starts_with("struct ") => "a section of keys",
+        _ => expected,
+    }
+}
+
+/// The parser's message on a file that is no TOML, in one line and without the excerpt, which may be that of a secret.
+fn without_excerpt(message: &str) -> String {
+    let is_excerpt =
+        |line: &&str| line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).trim_start().starts_with('|');
+    message.lines().filter(|line| !is_excerpt(line)).map(str::trim).collect::<Vec<_>>().join(": ")
 }

@@ -59,8 +59,13 @@ impl Loaded {
                 .map_err(|error| ConfigError::new(format!("cannot read {}: {error}", file.display())))?;
             figment = figment.merge(FileLayer { path: file.to_owned(), text });
         }
-        figment = figment.merge(Layer::environment(environment)).merge(Layer::flags(&flags.set)?);
-        let config = figment.extract().map_err(|error| check::explain(&error))?;
+        for setting in environment.into_iter().filter_map(Setting::variable) {
+            figment = figment.merge(setting);
+        }
+        for setting in &flags.set {
+            figment = figment.merge(Setting::flag(setting)?);
+        }
+        let config = figment.extract().map_err(|error| check::explain(&error, &figment))?;
         Ok(Self { config, figment })
     }
 }
@@ -81,56 +86,48 @@ impl Provider for FileLayer {
     }
 }
 
-/// Keys and values from the environment or the command line.
-struct Layer {
-    name: &'static str,
-    how: fn(&str) -> String,
-    values: Vec<(String, String)>,
+/// One key with its value, from the environment or the command line.
+struct Setting {
+    from: &'static str,
+    /// The key as it is written there.
+    written: String,
+    key: String,
+    value: String,
 }
 
-impl Layer {
+impl Setting {
     const PREFIX: &'static str = "CHATBOX_";
 
-    fn environment(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let values = variables.into_iter().filter_map(|(name, value)| {
-            let key = name.strip_prefix(Self::PREFIX)?;
-            // Kubernetes describes a Service named `chatbox` with variables such as CHATBOX_PORT_8080_TCP; the tests have their own.
-            let foreign = key == "PORT" || ["PORT_", "SERVICE_", "TEST_"].iter().any(|prefix| key.starts_with(prefix));
-            (!foreign).then(|| (key.to_ascii_lowercase().replace("__", "."), value))
-        });
-        Self {
-            name: "environment",
-            how: |key| format!("{}{}", Self::PREFIX, key.to_ascii_uppercase().replace('.', "__")),
-            values: values.collect(),
-        }
+    /// What a variable of the environment says, if it is about us.
+    fn variable((name, value): (String, String)) -> Option<Self> {
+        let key = name.strip_prefix(Self::PREFIX)?;
+        // Kubernetes describes a Service named `chatbox` with variables such as CHATBOX_PORT_8080_TCP; the tests have their own.
+        let foreign = key == "PORT" || ["PORT_", "SERVICE_", "TEST_"].iter().any(|prefix| key.starts_with(prefix));
+        let key = key.to_ascii_lowercase().replace("__", ".");
+        (!foreign).then_some(Self { from: "environment", written: name, key, value })
     }
 
-    fn flags(set: &[(String, String)]) -> Result<Self, ConfigError> {
-        if let Some((key, _)) = set.iter().find(|(key, _)| key.split('.').any(str::is_empty)) {
+    fn flag((key, value): &(String, String)) -> Result<Self, ConfigError> {
+        if key.split('.').any(str::is_empty) {
             return Err(ConfigError::new(format!("`{key}` is no configuration key (command line)")));
         }
-        Ok(Self { name: "command line", how: str::to_owned, values: set.to_vec() })
+        Ok(Self { from: "command line", written: key.clone(), key: key.clone(), value: value.clone() })
     }
 }
 
-impl Provider for Layer {
+impl Provider for Setting {
     fn metadata(&self) -> Metadata {
-        let how = self.how;
-        let name = self.name;
-        Metadata::named(name).interpolater(move |_, keys| format!("{name}: {}", how(&keys.join("."))))
+        Metadata::named(format!("{}: {}", self.from, self.written))
     }
 
     fn data(&self) -> figment::Result<Map<Profile, Dict>> {
-        let mut figment = Figment::new();
-        for (key, value) in &self.values {
-            let value = if TEXTS.contains(&key.as_str()) || value.is_empty() {
-                Value::from(value.as_str())
-            } else {
-                value.parse().unwrap_or_else(|_| Value::from(value.as_str()))
-            };
-            figment = figment.merge(Serialized::global(key, value));
-        }
-        figment.data()
+        let value = if TEXTS.contains(&self.key.as_str()) || self.value.is_empty() {
+            Value::from(self.value.as_str())
+        } else {
+            self.value.parse().unwrap_or_else(|_| Value::from(self.value.as_str()))
+        };
+        let dict = figment::util::nest(&self.key, value).into_dict().unwrap_or_default();
+        Ok(Profile::Default.collect(dict))
     }
 }
 

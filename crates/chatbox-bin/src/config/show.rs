@@ -25,12 +25,8 @@ impl Loaded {
     /// Where a value came from; `None` for a default.
     pub(super) fn source(&self, key: &str) -> Option<String> {
         let metadata = self.figment.find_metadata(key)?;
-        let keys: Vec<&str> = key.split('.').collect();
-        match metadata.name.as_ref() {
-            "environment" | "command line" => Some(metadata.interpolate(self.figment.profile(), &keys)),
-            name if name.starts_with("file ") => Some(name.to_owned()),
-            _ => None,
-        }
+        // Only the defaults come from code.
+        metadata.source.is_none().then(|| metadata.name.to_string())
     }
 }
 
@@ -44,10 +40,15 @@ fn collect(dict: &Dict, prefix: &str, lines: &mut Vec<(String, String)>) {
     }
 }
 
-fn toml(value: &Value) -> String {
+/// A value as it is written in a file.
+pub(super) fn toml(value: &Value) -> String {
     match value {
         Value::String(_, text) => format!("{text:?}"),
-        Value::Num(_, number) => number.to_u128().map_or_else(|| format!("{number:?}"), |number| number.to_string()),
+        Value::Num(_, number) => {
+            let (natural, whole, real) = (number.to_u128(), number.to_i128(), number.to_f64());
+            let text = natural.map(|it| it.to_string()).or_else(|| whole.map(|it| it.to_string()));
+            text.or_else(|| real.map(|it| it.to_string())).unwrap_or_default()
+        }
         Value::Bool(_, flag) => flag.to_string(),
         Value::Array(_, items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
         _ => "(unset)".to_owned(),

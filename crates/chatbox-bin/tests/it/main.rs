@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod commands;
 mod drain;
 mod fleet;
 mod harness;
 mod phases;
+mod refusals;
 mod startup;
 mod stubborn;

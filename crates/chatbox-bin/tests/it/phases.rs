@@ -64,7 +64,7 @@ async fn during_the_lame_duck_everybody_is_served_and_with_the_last_one_it_ends(
 #[tokio::test]
 async fn a_second_sigterm_in_the_lame_duck_cuts_flushes_and_exits_143() {
     let server = patient().start().await;
-    let mut peers = vec![server.connect("alice").await, server.connect("bob").await];
+    let mut peers = [server.connect("alice").await, server.connect("bob").await];
     for (index, peer) in peers.iter_mut().enumerate() {
         for id in 0..50 {
             peer.send(&format!(r#"{{"type":"send","room":"lobby","id":"{index}-{id}","body":"x"}}"#)).await;
