@@ -17,6 +17,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::SignalKind;
 
 /// How long the last requests may take after everything is flushed, and the last log lines after that.
 const LAST_REQUESTS: Duration = Duration::from_millis(250);
@@ -53,6 +54,7 @@ async fn serve(loaded: &Loaded, checked: Checked, logging: &Logging) -> Result<O
         .and_then(Shutdown::on_signals)
         .map_err(|error| Failure::at_run_time(error.to_string()))?;
     raise_file_limit(checked.config.limits.max_connections);
+    survive_size_limit();
     let listener = bind("listen", checked.config.listen)?;
     let ops = checked.config.ops_listen.map(|at| bind("ops_listen", at)).transpose()?;
     let metrics = telemetry::install().map_err(|error| Failure::at_run_time(format!("metrics: {error}")))?;
@@ -125,6 +127,16 @@ fn metrics_route(service: Service, metrics: PrometheusHandle) -> Router {
 
 fn bind(key: &str, at: SocketAddr) -> Result<Listener, Failure> {
     Listener::bind(at).map_err(|error| Failure::at_run_time(format!("{key}: cannot listen on {at}: {error}")))
+}
+
+/// A write beyond `ulimit -f` ends a process by SIGXFSZ unless somebody listens for it. With a listener the write fails, and
+/// the store treats that as what it is: a full disk.
+fn survive_size_limit() {
+    let signal = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    // The handler stays for the life of the process; nobody has to read from the stream.
+    if let Err(error) = tokio::signal::unix::signal(signal) {
+        tracing::warn!(%error, "Cannot listen for SIGXFSZ");
+    }
 }
 
 /// Each connection needs a file descriptor: takes as many as the system allows, and warns when that is not enough.
