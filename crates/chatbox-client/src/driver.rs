@@ -99,8 +99,7 @@ impl Driver {
             };
             let silent_at = link.map_or(deadline, |link| heard_at + self.silence(link.heartbeat));
             // While the application takes no events nothing is read, and silence says nothing about the server.
-            let timeout =
-                if has_events { session_timeout } else { session_timeout.into_iter().chain([silent_at]).min() };
+            let wake_at = session_timeout.into_iter().chain((!has_events).then_some(silent_at)).min();
             tokio::select! {
                 () = self.deliver(events), if has_events => heard_at = Instant::now(),
                 heard = socket.talk(!has_events, || self.shared.session().poll_transmit(Instant::now())) => {
@@ -118,7 +117,7 @@ impl Driver {
                     }
                 }
                 () = self.shared.changed() => {}
-                () = sleep_until(timeout.unwrap_or(heard_at)), if timeout.is_some() => {
+                () = sleep_until(wake_at.unwrap_or(heard_at)), if wake_at.is_some() => {
                     if !has_events && Instant::now() >= silent_at {
                         return Reason::Silent(silent_at.saturating_duration_since(heard_at));
                     }

@@ -95,15 +95,11 @@ impl Session {
 
     /// Leaves a room; nothing changes if the client is not in it.
     pub(crate) fn leave(&mut self, room: &str) {
-        if let Some((name, room)) = self.rooms.get_key_value(room)
-            && room.state() == State::Out
-        {
-            let name = Arc::clone(name);
-            self.rooms.remove(&name);
-            self.emit(Event::Left { room: name });
-        } else if let Some(room) = self.rooms.get_mut(room) {
+        let Some(name) = self.name(room) else { return };
+        if let Some(room) = self.rooms.get_mut(&name) {
             room.leave();
         }
+        self.settle(&name);
     }
 
     /// An id that no other message has.
@@ -201,9 +197,9 @@ impl Session {
         self.stats.disconnects += 1;
         self.emit(Event::Disconnected { reason, retry_in });
         self.unacked.on_disconnected();
-        let rooms: Vec<_> = self.rooms.keys().cloned().collect();
-        for room in rooms {
-            self.settle(&room);
+        let names: Vec<_> = self.rooms.keys().cloned().collect();
+        for name in names {
+            self.on_out(&name);
         }
     }
 
@@ -220,10 +216,22 @@ impl Session {
         }
     }
 
-    /// The client is not in a room on this connection, or no longer: what the application wants decides what becomes of it.
+    /// The shared name of a room that the application wants to be in, or has not quite left.
+    fn name(&self, room: &str) -> Option<Arc<str>> {
+        self.rooms.get_key_value(room).map(|(name, _)| Arc::clone(name))
+    }
+
+    /// The client is not in a room on this connection, or no longer.
+    fn on_out(&mut self, name: &Arc<str>) {
+        if let Some(room) = self.rooms.get_mut(name) {
+            room.on_out();
+        }
+        self.settle(name);
+    }
+
+    /// Lets go of a room that the client is not in and the application does not want.
     fn settle(&mut self, name: &Arc<str>) {
-        let Some(room) = self.rooms.get_mut(name) else { return };
-        room.on_out();
+        let Some(room) = self.rooms.get_mut(name).filter(|room| room.state() == State::Out) else { return };
         match room.wish() {
             Wish::In => return,
             Wish::Again(from) => *room = Room::new(from),

@@ -1,6 +1,6 @@
 //! What the server says, and what follows from it.
 
-use super::room::{Arrival, State, Wish};
+use super::room::{Arrival, State};
 use super::{Link, Session};
 use crate::reconnect::MAX_WAIT;
 use crate::{Acked, Event, Reason, SendError};
@@ -39,7 +39,7 @@ impl Session {
             ServerMessage::Joined { room, head, first } => self.on_joined(&room, head, first),
             ServerMessage::Left { room } => {
                 if let Some(room) = self.name(&room) {
-                    self.settle(&room);
+                    self.on_out(&room);
                 }
             }
             ServerMessage::Message { room, seq, user, id, body, at } => {
@@ -79,11 +79,6 @@ impl Session {
         if let Some(link) = &mut self.link {
             link.progressed = true;
         }
-    }
-
-    /// The shared name of a room that the application wants to be in, or has not quite left.
-    fn name(&self, room: &str) -> Option<Arc<str>> {
-        self.rooms.get_key_value(room).map(|(name, _)| Arc::clone(name))
     }
 
     fn on_joined(&mut self, room: &str, head: u64, first: u64) {
@@ -162,10 +157,10 @@ impl Session {
             (_, State::Joining) => {
                 room.refuse();
                 self.report(code, fault);
-                return self.settle(name);
+                return self.on_out(name);
             }
             // Whatever it is, the client is not in that room.
-            (_, State::Leaving) => return self.settle(name),
+            (_, State::Leaving) => return self.on_out(name),
             (_, State::Out | State::In) => {}
         }
         self.report(code, fault);
@@ -176,9 +171,7 @@ impl Session {
         let Some(room) = self.rooms.get_mut(name) else { return };
         let delay = self.limits.backoff.delay(room.deferrals(), self.rng.random());
         room.defer(now + retry_after.unwrap_or(delay));
-        if room.state() == State::Out && room.wish() != Wish::In {
-            self.settle(name);
-        }
+        self.settle(name);
     }
 
     fn report(&mut self, code: ErrorCode, fault: &Fault<'_>) {

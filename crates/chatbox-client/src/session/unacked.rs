@@ -5,13 +5,20 @@ use crate::{Acked, SendError};
 use std::collections::VecDeque;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+/// The most messages on their way at once: more than any round trip needs, less than a server's burst.
+const MAX_WINDOW: usize = 64;
+
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Unacked {
     messages: VecDeque<Message>,
     bytes: usize,
     /// Everything before this index is on its way.
     unsent: usize,
+    in_flight: usize,
+    /// How many may be on their way: one after the server put one off, and one more with each ack. Otherwise each message
+    /// that a rate limit lets through would cost an error for all the others.
+    window: usize,
 }
 
 #[derive(Debug)]
@@ -24,6 +31,12 @@ struct Message {
     is_sent: bool,
     was_sent: bool,
     reply: Reply,
+}
+
+impl Default for Unacked {
+    fn default() -> Self {
+        Self { messages: VecDeque::new(), bytes: 0, unsent: 0, in_flight: 0, window: MAX_WINDOW }
+    }
 }
 
 impl Unacked {
@@ -47,14 +60,16 @@ impl Unacked {
 
     /// The next one to write, and whether it was written before.
     pub(super) fn next_unsent(&mut self) -> Option<(Utf8Bytes, bool)> {
-        loop {
+        while self.in_flight < self.window {
             let message = self.messages.get_mut(self.unsent)?;
             self.unsent += 1;
             if !message.is_sent {
                 message.is_sent = true;
+                self.in_flight += 1;
                 return Some((message.text.clone(), std::mem::replace(&mut message.was_sent, true)));
             }
         }
+        None
     }
 
     /// Whoever waits for it gets the answer. `false`: no such message waits for one.
@@ -62,6 +77,10 @@ impl Unacked {
         let Some(position) = self.position(room, id) else { return false };
         let Some(message) = self.messages.remove(position) else { return false };
         self.bytes -= message.text.len();
+        self.in_flight -= usize::from(message.is_sent);
+        if answer.is_ok() {
+            self.window = MAX_WINDOW.min(self.window + 1);
+        }
         self.unsent -= usize::from(position < self.unsent);
         // Nobody may be waiting for it.
         drop(message.reply.send(answer));
@@ -71,7 +90,9 @@ impl Unacked {
     /// Is to be sent again. `false`: no such message waits for an answer.
     pub(super) fn defer(&mut self, room: Option<&str>, id: &str) -> bool {
         let Some(position) = self.position(room, id) else { return false };
-        self.messages[position].is_sent = false;
+        let was_in_flight = std::mem::take(&mut self.messages[position].is_sent);
+        self.in_flight -= usize::from(was_in_flight);
+        self.window = 1;
         self.unsent = self.unsent.min(position);
         true
     }
@@ -79,6 +100,7 @@ impl Unacked {
     /// Nothing is on its way any more.
     pub(super) fn on_disconnected(&mut self) {
         self.unsent = 0;
+        self.in_flight = 0;
         for message in &mut self.messages {
             message.is_sent = false;
         }
