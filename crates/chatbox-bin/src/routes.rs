@@ -5,7 +5,7 @@ use crate::chat::ChatHandler;
 use crate::service::{Inner, Service, chain};
 use crate::telemetry;
 use axum::Router;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{OriginalUri, Path, Query, State};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
@@ -16,7 +16,7 @@ use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -32,9 +32,8 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(service: &Service) -> Rou
         .route("/", get(page))
         .route("/ws", any(websocket))
         .route("/rooms/{room}/messages", get(history))
-        .fallback(elsewhere)
         .with_state(Arc::clone(&service.inner));
-    routes.merge(service.inner.health.router())
+    routes.merge(service.inner.health.router()).fallback(not_found).method_not_allowed_fallback(method_not_allowed)
 }
 
 /// A refusal as clients see it: a status, and `{"error":CODE,"message":TEXT}`.
@@ -75,6 +74,12 @@ impl From<AuthError> for Refused {
 
 impl From<QueryRejection> for Refused {
     fn from(rejection: QueryRejection) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for Refused {
+    fn from(rejection: PathRejection) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", rejection.body_text())
     }
 }
@@ -137,7 +142,7 @@ struct HistoryQuery {
 /// Stored messages of a room.
 async fn history(
     State(inner): State<Arc<Inner>>,
-    Path(room): Path<String>,
+    room: Result<Path<String>, PathRejection>,
     query: Result<Query<HistoryQuery>, QueryRejection>,
     credentials: Result<Query<Credentials>, QueryRejection>,
     headers: HeaderMap,
@@ -145,7 +150,7 @@ async fn history(
     let answer = async {
         let identity = inner.doorman.identify(&headers, credentials?.0)?;
         let HistoryQuery { after, limit } = query?.0;
-        let room = RoomName::new(room)
+        let room = RoomName::new(room?.0)
             .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, "bad_request", format!("room: {error}")))?;
         if identity.rooms.is_some_and(|allows| !allows(room.as_str())) {
             telemetry::on_refused("not_allowed");
@@ -169,12 +174,14 @@ async fn history(
     answer.await.unwrap_or_else(Refused::into_response)
 }
 
-/// Nested under a prefix, `/` is the prefix without a slash; with one, the request comes here.
-async fn elsewhere(method: Method, uri: Uri, original: OriginalUri, headers: HeaderMap) -> Response {
-    if uri.path() == "/" && method == Method::GET {
-        return page(headers, original).await.into_response();
-    }
+/// Whatever has no route.
+pub(crate) async fn not_found() -> Response {
     Refused::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here").into_response()
+}
+
+/// A route that has no such method.
+async fn method_not_allowed() -> Response {
+    Refused::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this is there to be read: GET").into_response()
 }
 
 /// What this is, and where its endpoints are.

@@ -28,7 +28,7 @@ const EXPIRY_SWEEP: Duration = Duration::from_secs(60);
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let service = Service::start(Config::default()).await?;
-/// let app: Router = Router::new().nest("/support/chat", service.router());
+/// let app: Router = Router::new().nest_service("/support/chat", service.router::<()>());
 /// // … serve `app`; later, when the program is told to stop:
 /// let report = service.shutdown(Duration::from_secs(25)).await;
 /// assert_eq!(report.exit_code(), 0);
@@ -140,6 +140,8 @@ impl Service {
     }
 
     /// The service's routes, to be nested under a prefix of the embedding program: the page, the WebSocket, the probes, history.
+    ///
+    /// Best with `nest_service`: with `nest`, the page is found at `/support/chat` but not at `/support/chat/`.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         routes::router(self)
     }

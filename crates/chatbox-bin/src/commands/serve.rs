@@ -4,6 +4,7 @@ use super::Failure;
 use crate::config::{Checked, Config, Loaded};
 use crate::logging::{self, Logging};
 use crate::report::ServiceReport;
+use crate::routes;
 use crate::server::{Listener, Server};
 use crate::service::Service;
 use crate::telemetry;
@@ -94,12 +95,12 @@ impl Servers {
         let prefix = &config.path_prefix;
         let at = address(&listener)?;
         let own = metrics_route(service.clone(), metrics);
-        let public = nest(prefix, service.router()).merge(own.clone());
+        let public = nest(prefix, service.router()).merge(own.clone()).fallback(routes::not_found);
         let mut servers = vec![listener.serve(public)];
         if let Some(ops) = ops {
             let at = address(&ops)?;
             let probes = service.inner.health.router();
-            servers.push(ops.serve(nest(prefix, probes).merge(own)));
+            servers.push(ops.serve(nest(prefix, probes).merge(own).fallback(routes::not_found)));
             tracing::info!(metrics = %format_args!("http://{at}/metrics"), "Operations listener");
         }
         tracing::info!(page = %format_args!("http://{at}{prefix}/"), "Chatbox service listening");
@@ -113,8 +114,9 @@ impl Servers {
     }
 }
 
+/// As a service, because the routes of a nested router would be without the prefix itself with a slash behind it.
 fn nest(prefix: &str, router: Router) -> Router {
-    if prefix.is_empty() { router } else { Router::new().nest(prefix, router) }
+    if prefix.is_empty() { router } else { Router::new().nest_service(prefix, router) }
 }
 
 fn metrics_route(service: Service, metrics: PrometheusHandle) -> Router {

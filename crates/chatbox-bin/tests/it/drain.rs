@@ -163,15 +163,21 @@ fn observe(server: &Server) -> JoinHandle<u64> {
             assert_eq!(ready.status, if running { 200 } else { 503 }, "{ready:?}");
             assert_eq!(ready.json()["status"], if running { "ready" } else { "not ready" });
             if phases.last() != Some(&phase) {
-                phases.push(phase);
+                phases.push(phase.clone());
             }
             let alive = get(at, &format!("{prefix}/healthz")).await?;
             assert_eq!((alive.status, &*alive.body), (200, r#"{"status":"healthy"}"#));
             let metrics = get(at, "/metrics").await?;
             assert_eq!(metrics.status, 200);
             let gauge = metrics.body.lines().find_map(|line| line.strip_prefix("chatbox_shutdown_phase ")).unwrap();
+            if phase == "draining" {
+                let has = |name: &str| metrics.body.lines().any(|line| line.starts_with(name));
+                assert!(has(r#"chatbox_shutdown_phase_duration_seconds{phase="lame_duck"} "#));
+                assert!(has("chatbox_shutdown_duration_seconds "));
+            }
             if !running {
                 assert_ne!(gauge, "0");
+                assert!(metrics.body.contains("chatbox_ready 0"));
                 let newcomer = newcomer(at, &prefix).await?;
                 assert_eq!(newcomer.refusal(503, "draining"), "the service is shutting down");
                 assert_eq!(newcomer.header("retry-after"), Some("1"));

@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod auth;
 mod commands;
 mod drain;
 mod fleet;
 mod harness;
+mod http;
 mod phases;
+mod protocol;
 mod refusals;
 mod startup;
 mod stubborn;

@@ -15,12 +15,12 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// Parses a whole response; `None` while its head is not complete.
+    /// Parses what has come of a response; `None` while its head is not complete.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
         let status = head.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
-        Some(Self { status, head, body: String::from_utf8(bytes[end + 4..].to_vec()).unwrap() })
+        Some(Self { status, head, body: String::from_utf8_lossy(&bytes[end + 4..]).into_owned() })
     }
 
     /// The only header of that name.
@@ -54,11 +54,19 @@ pub(crate) async fn get(at: SocketAddr, path: &str) -> io::Result<Response> {
     request(at, &format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n")).await
 }
 
-/// Sends a request that asks for the connection to be closed, and reads to its end.
+/// Sends a request, and reads the response to its end.
 pub(crate) async fn request(at: SocketAddr, request: &str) -> io::Result<Response> {
     let mut stream = TcpStream::connect(at).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await?;
-    Response::parse(&bytes).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    loop {
+        if let Some(response) = Response::parse(&bytes)
+            && response.header("content-length").unwrap().parse() == Ok(response.body.len())
+        {
+            return Ok(response);
+        }
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
 }
