@@ -86,7 +86,7 @@ impl Session {
         let Some(start) = self.rooms.get_mut(room).and_then(|room| room.on_joined(head, first)) else { return };
         self.emit(Event::Joined { room: Arc::clone(&name), head, first, after: start.after });
         if let Some((from, to)) = start.lost {
-            self.stats.lost += to - from + 1;
+            self.lose(from, to);
             self.emit(Event::Gap { room: name, from, to, announced: true });
         }
     }
@@ -102,13 +102,17 @@ impl Session {
             }
             Arrival::Next => {}
             Arrival::After(from, to) => {
-                self.stats.lost += to - from + 1;
+                self.lose(from, to);
                 self.stats.violations += 1;
                 self.emit(Event::Gap { room: Arc::clone(&name), from, to, announced: false });
             }
         }
         self.stats.messages += 1;
         Some(name)
+    }
+
+    fn lose(&mut self, from: u64, to: u64) {
+        self.stats.lost = self.stats.lost.saturating_add(to - from).saturating_add(1);
     }
 
     fn on_send_error(&mut self, id: &str, code: ErrorCode, fault: &Fault<'_>, now: Instant) {

@@ -5,7 +5,8 @@ mod sends;
 
 use super::*;
 use crate::reconnect::MAX_WAIT;
-use chatbox_protocol::ErrorCode;
+use chatbox_protocol::{ErrorCode, ServerMessage, Timestamp};
+use proptest::prelude::*;
 
 const LIMITS: Limits = Limits {
     max_unacked: 2,
@@ -126,4 +127,64 @@ fn what_a_later_version_says_is_ignored() {
     let mut fixture = Fixture::connected();
     fixture.hears(r#"{"type":"typing","room":"r"}"#);
     assert_eq!(fixture.events(), []);
+}
+
+/// Anything a server could say, however senseless.
+fn utterance() -> impl Strategy<Value = ServerMessage<'static>> {
+    let number = || prop_oneof![0..4_u64, Just(u64::MAX - 1), Just(u64::MAX)];
+    let room = || prop_oneof![Just("r"), Just("other")];
+    let code = prop_oneof![
+        Just(ErrorCode::HistoryGone),
+        Just(ErrorCode::StoreUnavailable),
+        Just(ErrorCode::BadMessage),
+        Just(ErrorCode::NotAllowed)
+    ];
+    let id = prop_oneof![Just(None), Just(Some("1".into()))];
+    prop_oneof![
+        number().prop_map(|heartbeat_ms| ServerMessage::Welcome {
+            user: "u".into(),
+            connection: "c".into(),
+            server: "s".into(),
+            heartbeat_ms
+        }),
+        (room(), number(), number()).prop_map(|(room, head, first)| ServerMessage::Joined {
+            room: room.into(),
+            head,
+            first
+        }),
+        room().prop_map(|room| ServerMessage::Left { room: room.into() }),
+        (room(), number()).prop_map(|(room, seq)| ServerMessage::Message {
+            room: room.into(),
+            seq,
+            user: "u".into(),
+            id: "i".into(),
+            body: "b".into(),
+            at: Timestamp::from_millis(0),
+        }),
+        (room(), number()).prop_map(|(room, seq)| ServerMessage::Ack { room: room.into(), id: "1".into(), seq }),
+        (code, proptest::option::of(room()), id, proptest::option::of(number())).prop_map(
+            |(code, room, id, retry_after_ms)| ServerMessage::Error {
+                code,
+                message: "m".into(),
+                room: room.map(Into::into),
+                id,
+                retry_after_ms
+            }
+        ),
+        number().prop_map(|reconnect_after_ms| ServerMessage::Goodbye { reason: "r".into(), reconnect_after_ms }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn nothing_a_server_says_makes_the_client_panic(said in proptest::collection::vec(utterance(), 0..40)) {
+        let mut fixture = Fixture::connected();
+        fixture.join(JoinFrom::After(0));
+        let _answer = fixture.send("1", "");
+        for message in said {
+            fixture.says();
+            fixture.hears(&String::from_utf8(message.encode()).unwrap());
+            fixture.now += Duration::from_millis(500);
+        }
+    }
 }
