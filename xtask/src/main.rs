@@ -1,5 +1,6 @@
 //! `cargo xtask`: the project's chores, as a program. `cargo xtask help` lists them.
 
+mod bench;
 mod process;
 mod python;
 mod readme;
@@ -20,6 +21,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure the service beside what it is compared to; `--help` lists the options
+    #[command(disable_help_flag = true)]
+    Bench(bench::Options),
     /// Run everything CI runs, and say what was not run and why
     Test(test::Options),
     /// Break the service by a seeded plan under a fleet of clients, and check that nothing is lost
@@ -28,6 +32,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Bench(options) => bench::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Soak(options) => soak::run(&options),
     }

@@ -1,0 +1,94 @@
+//! What is measured: the service, and what it is compared to.
+
+pub(crate) mod bun;
+pub(crate) mod epoll;
+pub(crate) mod tungstenite;
+
+use crate::suite::server::Server;
+use anyhow::{Context, Result};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A kind of server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Peer {
+    /// The service itself, as it is released
+    Chatbox,
+    /// A bare epoll server: the practical floor, and what everything is compared to
+    Epoll,
+    /// axum with tungstenite, and a broadcast channel for each room
+    Tungstenite,
+    /// Bun's own WebSocket server, if Bun is there
+    Bun,
+}
+
+impl Peer {
+    /// What ratios refer to.
+    pub(crate) const FLOOR: Self = Self::Epoll;
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Chatbox => "chatbox",
+            Self::Epoll => "epoll",
+            Self::Tungstenite => "axum + tungstenite",
+            Self::Bun => "Bun",
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where the programs are.
+pub(crate) struct Programs {
+    pub(crate) chatbox: PathBuf,
+    pub(crate) bun: Option<PathBuf>,
+    /// Servers keep their files in folders below this one.
+    pub(crate) scratch: PathBuf,
+}
+
+/// A started server, and the folder that lives as long as it does.
+pub(crate) struct Started {
+    pub(crate) server: Server,
+    /// Removed after the server has ended, which the order of these fields sees to.
+    _folder: tempfile::TempDir,
+}
+
+impl Programs {
+    /// Starts a peer with nothing in its way: no rate limits, a drain that begins at once and closes all connections at once.
+    /// `durable`: the service stores messages in SQLite instead of memory; the others never store any.
+    pub(crate) fn start(&self, peer: Peer, durable: bool) -> Result<Started> {
+        let folder = tempfile::tempdir_in(&self.scratch)?;
+        let mut command = match peer {
+            Peer::Chatbox => chatbox(&self.chatbox, durable),
+            Peer::Epoll | Peer::Tungstenite => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["peer", if peer == Peer::Epoll { "epoll" } else { "tungstenite" }]);
+                command
+            }
+            Peer::Bun => bun::command(self.bun.as_deref().context("there is no Bun")?, folder.path())?,
+        };
+        let server = Server::start(&mut command, folder.path())?;
+        Ok(Started { server, _folder: folder })
+    }
+}
+
+fn chatbox(program: &Path, durable: bool) -> Command {
+    let mut command = Command::new(program);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
+    command.args(["--store", if durable { "sqlite:chatbox.db" } else { "memory:" }]);
+    for setting in [
+        "limits.max_connections_per_user=100000",
+        "limits.messages_per_second=1000000",
+        "limits.burst=1000000",
+        "shutdown.lame_duck=0s",
+        "shutdown.close_rate=0",
+    ] {
+        command.args(["--set", setting]);
+    }
+    command
+}
