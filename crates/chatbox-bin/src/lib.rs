@@ -14,6 +14,7 @@ mod server;
 mod service;
 mod telemetry;
 
+pub use chatbox_core::Refusal;
 pub use config::{
     Anonymous, Auth, Checked, Config, ConfigError, Flags, Heartbeat, Limits, Loaded, Log, LogFormat, Retention, Secret,
     Shutdown, Store,

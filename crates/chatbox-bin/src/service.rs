@@ -1,12 +1,13 @@
 //! The whole service, composed: what the program runs, and what another program can embed.
 
 use crate::auth::Doorman;
+use crate::chat::ChatHandler;
 use crate::config::{Checked, Config, ConfigError, Retention};
 use crate::report::ServiceReport;
 use crate::routes;
 use crate::telemetry::{self, Connections};
 use axum::Router;
-use chatbox_core::{CloseCode, CloseReason, Drain, RateLimits, Registry, Tally};
+use chatbox_core::{CloseCode, CloseReason, Drain, RateLimits, Refusal, Registry, Tally};
 use chatbox_health::{Gate, Health};
 use chatbox_rooms::{Options, Rooms};
 use chatbox_shutdown::{Armed, BoxError, Budget, Ending, Phase, Phases, Plan, Shutdown};
@@ -14,6 +15,7 @@ use chatbox_store::{Store, StoreError};
 use chatbox_ws::{Accept, OriginPolicy, Settings, Transport};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OnceCell;
 
 /// Between two sweeps for messages past their retention.
@@ -69,7 +71,8 @@ pub enum StartError {
 
 impl Service {
     /// Checks the configuration, opens the store and starts to serve: from now on, connections that come through
-    /// [`router`](Self::router) are served. Must be called within a tokio runtime; metrics are recorded if a recorder was
+    /// [`router`](Self::router) are served. `config.listen` should say where that is: whether names are believed without a token
+    /// depends on it. Must be called within a tokio runtime; metrics are recorded if a recorder was
     /// installed before ([`install_metrics`](crate::install_metrics), or your own).
     ///
     /// # Errors
@@ -144,6 +147,25 @@ impl Service {
     /// Best with `nest_service`: with `nest`, the page is found at `/support/chat` but not at `/support/chat/`.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         routes::router(self)
+    }
+
+    /// Serves a connection whose opening handshake was done elsewhere, for transports other than axum: `user` is believed, and
+    /// may enter every room. The future wants to be a task of its own and ends with the connection; dropping it cuts the
+    /// connection.
+    ///
+    /// # Errors
+    /// The [`Refusal`] says why nobody is let in now.
+    pub fn serve_stream<S>(
+        &self,
+        stream: S,
+        user: &str,
+    ) -> Result<impl Future<Output = ()> + Send + Unpin + use<S>, Refusal>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let lease = self.inner.registry.admit(user)?;
+        let handler = ChatHandler::new(&self.inner.rooms, lease.connection(), None);
+        Ok(self.inner.transport.serve(stream, Default::default(), lease, handler, None))
     }
 
     /// Shuts down within `deadline`: turns newcomers away, serves on while load balancers notice, closes every connection in its paced

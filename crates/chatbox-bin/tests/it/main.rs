@@ -5,11 +5,13 @@
 mod auth;
 mod commands;
 mod drain;
+mod embed;
 mod fleet;
 mod harness;
 mod http;
 mod phases;
 mod protocol;
 mod refusals;
+mod schedule;
 mod startup;
 mod stubborn;

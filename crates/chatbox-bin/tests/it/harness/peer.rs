@@ -5,9 +5,8 @@ use serde_json::Value;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Mutex;
 
 const TEXT: u8 = 0x1;
@@ -28,6 +27,8 @@ pub(crate) enum Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Eof,
+    /// In the middle of a frame.
+    Torn,
     Reset,
 }
 
@@ -58,11 +59,11 @@ impl Farewell {
 }
 
 /// The sending side, shared by whoever sends whole frames.
-pub(crate) type Output = Arc<Mutex<OwnedWriteHalf>>;
+pub(crate) type Output = Arc<Mutex<Box<dyn AsyncWrite + Send + Unpin>>>;
 
 /// A client after its handshake.
 pub(crate) struct Peer {
-    input: OwnedReadHalf,
+    input: Box<dyn AsyncRead + Send + Unpin>,
     output: Output,
     buffer: Vec<u8>,
     /// The response to the handshake.
@@ -87,9 +88,7 @@ impl Peer {
     pub(crate) async fn over(stream: TcpStream, path: &str, headers: &str) -> Result<Self, Response> {
         stream.set_nodelay(true).unwrap();
         let at = stream.peer_addr().unwrap();
-        let (input, output) = stream.into_split();
-        let output = Arc::new(Mutex::new(output));
-        let mut peer = Self { input, output, buffer: Vec::new(), response: Response::default(), polite: true };
+        let mut peer = Self::on(stream);
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {at}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
@@ -113,6 +112,19 @@ impl Peer {
         }
         peer.response.body = String::from_utf8(peer.buffer).unwrap();
         Err(peer.response)
+    }
+
+    /// A peer whose handshake is done.
+    pub(crate) fn on(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        let (input, output) = tokio::io::split(stream);
+        let output: Box<dyn AsyncWrite + Send + Unpin> = Box::new(output);
+        Self {
+            input: Box::new(input),
+            output: Arc::new(Mutex::new(output)),
+            buffer: Vec::new(),
+            response: Response::default(),
+            polite: true,
+        }
     }
 
     /// Sends a text message.
@@ -200,10 +212,7 @@ impl Peer {
 
     async fn fill(&mut self) -> Result<(), End> {
         match within("bytes", self.input.read_buf(&mut self.buffer)).await {
-            Ok(0) => {
-                assert!(self.buffer.is_empty(), "the connection ended within a frame: {:?}", self.buffer);
-                Err(End::Eof)
-            }
+            Ok(0) => Err(if self.buffer.is_empty() { End::Eof } else { End::Torn }),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Err(End::Reset),
             Err(error) => panic!("{error}"),

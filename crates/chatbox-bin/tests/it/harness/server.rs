@@ -4,7 +4,7 @@ use super::{Finished, Peer, Response, get, within};
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -21,6 +21,7 @@ pub(crate) const INTERRUPT: Signal = Signal::INT;
 /// How the program is started: its directory, its arguments, its environment.
 #[derive(Clone)]
 pub(crate) struct Setup {
+    program: PathBuf,
     directory: Arc<TempDir>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -29,7 +30,20 @@ pub(crate) struct Setup {
 impl Setup {
     /// An empty directory, no arguments, no environment.
     pub(crate) fn bare() -> Self {
-        Self { directory: Arc::new(tempfile::tempdir().unwrap()), arguments: Vec::new(), environment: Vec::new() }
+        Self::of(env!("CARGO_BIN_EXE_chatbox").into())
+    }
+
+    /// An example of this crate, which lies beside the folder of this test's program.
+    pub(crate) fn example(name: &str) -> Self {
+        let this = std::env::current_exe().unwrap();
+        let path = this.parent().and_then(Path::parent).unwrap().join("examples").join(name);
+        assert!(path.exists(), "{} is missing: build the examples first", path.display());
+        Self::of(path)
+    }
+
+    fn of(program: PathBuf) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        Self { program, directory, arguments: Vec::new(), environment: Vec::new() }
     }
 
     /// A server on a port of its own that keeps messages in memory.
@@ -67,7 +81,7 @@ impl Setup {
     }
 
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chatbox"));
+        let mut command = Command::new(&self.program);
         command
             .current_dir(self.path())
             .env_clear()
@@ -132,6 +146,10 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid, signal).unwrap();
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
     }
 
     /// Waits for a line of the log, or finds it among those that have come.
