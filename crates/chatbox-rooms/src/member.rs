@@ -3,7 +3,7 @@
 mod joining;
 
 use crate::rooms::{Rooms, Shared};
-use crate::subscription::Subscription;
+use crate::subscription::{HISTORY_GONE, Subscription};
 use chatbox_core::{Batch, Closing, Connection, Source};
 use chatbox_protocol::{ClientMessage, ErrorCode, ServerMessage};
 use joining::Joining;
@@ -148,8 +148,7 @@ impl Member {
             return self.refuse(connection, ErrorCode::BadMessage, message, Some(room), None);
         };
         if joining.after().is_some_and(|after| after < cursor) {
-            let message = "older messages are no longer stored; what is still stored follows";
-            self.refuse(connection, ErrorCode::HistoryGone, message, Some(room), None);
+            self.refuse(connection, ErrorCode::HistoryGone, HISTORY_GONE, Some(room), None);
         }
         let joined = ServerMessage::Joined { room: (&**room).into(), head: span.head, first: span.first };
         self.shared.send(connection, &joined);

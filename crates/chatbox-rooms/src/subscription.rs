@@ -4,7 +4,7 @@ use crate::ring::{Chunk, ChunkBuilder};
 use crate::room::Room;
 use crate::rooms::Shared;
 use chatbox_core::{Batch, Connection};
-use chatbox_protocol::{ServerMessage, Timestamp};
+use chatbox_protocol::{ErrorCode, ServerMessage, Timestamp};
 use chatbox_store::{BoxFuture, Stored};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,6 +15,9 @@ const PAGE: usize = 256;
 
 /// The pause after a failed read of the store.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// What a client is told when messages that it has not seen are no longer stored.
+pub(crate) const HISTORY_GONE: &str = "older messages are no longer stored; what is still stored follows";
 
 /// Membership of one room: all it remembers of what was sent is one number.
 pub(crate) struct Subscription {
@@ -101,14 +104,30 @@ impl Subscription {
         catching_up.reading = None;
         match stored.first() {
             Some(first) => {
-                // Retention may have removed what came before.
-                self.cursor = first.seq - 1;
                 catching_up.page = page(shared, room, &stored);
+                self.skip_to(first.seq - 1, batch);
             }
             // Nothing is stored after the cursor: all of it was removed meanwhile.
-            None => self.cursor = room.head(),
+            None => self.skip_to(room.head(), batch),
         }
         true
+    }
+
+    /// Moves the cursor over what retention has removed meanwhile, and tells the client that it did.
+    fn skip_to(&mut self, cursor: u64, batch: &mut Batch) {
+        if cursor > self.cursor {
+            self.cursor = cursor;
+            let gone = ServerMessage::Error {
+                code: ErrorCode::HistoryGone,
+                message: HISTORY_GONE.into(),
+                room: Some((&**self.room.name()).into()),
+                id: None,
+                retry_after_ms: None,
+            };
+            let mut frame = Vec::new();
+            self.shared.wire.append(&gone, &mut frame);
+            batch.push(frame.into());
+        }
     }
 
     fn caught_up(&mut self) {

@@ -29,6 +29,22 @@ async fn a_slow_reader_falls_behind_the_ring_and_catches_up_without_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reader_so_slow_that_messages_are_gone_is_told_so() {
+    let options = Options { ring_bytes: 2_000, ..Options::default() };
+    let world = World::over(Arc::new(MemoryStore::new()), options);
+    let (mut writer, mut slow) = (world.connect("writer"), world.connect("slow"));
+    slow.enter("r").await;
+    // The memory store keeps the newest 1,000.
+    for id in 1..=1_500 {
+        writer.send("r", &id.to_string(), "x").await;
+        assert_eq!(writer.answer().await, Ok(id));
+    }
+    let gone = slow.line().await;
+    assert!(gone.contains(r#""code":"history_gone""#) && gone.contains(r#""room":"r""#), "{gone}");
+    assert_eq!(slow.seqs(1_000).await, (501..=1_500).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
 async fn rings_together_keep_to_their_bound() {
     let options = Options { rings_bytes: 20_000, ..Options::default() };
     let world = World::over(Arc::new(MemoryStore::new()), options);
