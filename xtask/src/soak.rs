@@ -145,7 +145,10 @@ fn carry_out(plan: &Plan, service: &mut Service, fleet: &mut Child) -> Result<St
         }
     }
     while fleet.try_wait()?.is_none() && begun.elapsed() < plan.lasting + SETTLE {
-        service.sample_memory();
+        // What comes after its time is the fleet reading all that was stored.
+        if begun.elapsed() < plan.lasting {
+            service.sample_memory();
+        }
         thread::sleep(Duration::from_millis(500));
     }
     Ok(format!("{terminated} × SIGTERM (each ended with 0), {killed} × SIGKILL, {stopped} × SIGSTOP"))

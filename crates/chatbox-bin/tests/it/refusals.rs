@@ -72,8 +72,8 @@ async fn a_bad_variable_is_named_with_its_value_and_source() {
         ("CHATBOX_STORE", SECRET, "store: invalid value: expected a section of keys"),
         ("CHATBOX_AUTH", SECRET, "auth: invalid value: expected a section of keys"),
     ] {
-        let setup = Setup::bare().env(name, value);
-        let output = setup.run(&["--set", "ops_listen=127.0.0.1:0"]).await;
+        let setup = Setup::bare().env("CHATBOX_LISTEN", "127.0.0.1:0").env(name, value);
+        let output = setup.run(&[]).await;
         let line = refused(&setup, &output, 2, &[]);
         assert!(line.starts_with(said) && line.ends_with(&format!("(environment: {name})")), "{name}: {line}");
     }
