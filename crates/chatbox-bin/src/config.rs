@@ -4,6 +4,8 @@ mod check;
 mod layers;
 mod secret;
 mod show;
+#[cfg(test)]
+mod tests;
 
 pub use check::{Checked, ConfigError};
 pub use layers::{Flags, Loaded};
