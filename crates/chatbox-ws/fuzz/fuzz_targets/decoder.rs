@@ -1,0 +1,44 @@
+//! Any stream, cut in any way, decodes to the same; and no more memory is held than what has arrived can explain.
+#![no_main]
+
+use chatbox_ws::Decoder;
+use chatbox_ws_fuzz::{Input, chunks, decode, feed};
+use libfuzzer_sys::fuzz_target;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+
+#[global_allocator]
+static MEMORY: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// What a decoder may hold beside twice the bytes of the unfinished message: its own fields and one control frame.
+const OVERHEAD: usize = 512;
+
+fuzz_target!(|data: &[u8]| {
+    let Some(input) = Input::parse(data) else { return };
+    let whole = decode(input.accept, &input.stream, &[usize::MAX]);
+    assert_eq!(whole, decode(input.accept, &input.stream, &input.chunks));
+    assert_eq!(whole, decode(input.accept, &input.stream, &[1]));
+    check_memory(input);
+});
+
+fn check_memory(mut input: Input) {
+    let mut decoder = Decoder::default();
+    let mut unfinished = 0;
+    let before = Region::new(MEMORY);
+    let held = || {
+        let change = before.change();
+        change.bytes_allocated - change.bytes_deallocated
+    };
+    for chunk in chunks(&mut input.stream, &input.chunks) {
+        unfinished += chunk.len();
+        if feed(&mut decoder, input.accept, chunk, |_| ()).is_err() {
+            assert_eq!(held(), 0, "memory is held after a violation");
+            return;
+        }
+        if !decoder.is_partial() {
+            assert_eq!(held(), 0, "memory is held between messages");
+            unfinished = 0;
+        }
+        assert!(held() <= 2 * unfinished + OVERHEAD, "{} bytes are held for {unfinished}", held());
+    }
+}
