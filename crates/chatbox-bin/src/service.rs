@@ -169,12 +169,17 @@ impl Service {
     }
 
     /// Shuts down within `deadline`: turns newcomers away, serves on while load balancers notice, closes every connection in its paced
-    /// turn, stores what was accepted. The configured budgets are shortened as needed, the flush last of all.
+    /// turn, stores what was accepted. The configured budgets are shortened as needed: the lame duck first, and the flush only to a
+    /// quarter of `deadline`.
     ///
     /// Go on serving the router meanwhile, so that probes and newcomers get their answers. Not cancel safe: a future that is
     /// dropped leaves the shutdown where it is.
     pub async fn shutdown(&self, deadline: Duration) -> ServiceReport {
-        let plan = self.inner.plan.within(deadline);
+        // No plan fits into no time at all.
+        let deadline = deadline.max(Duration::from_millis(1));
+        // A short deadline is not all for the flush: clients want to be told, too.
+        let flush = self.inner.plan.flush.min(deadline / 4);
+        let plan = Plan { flush, ..self.inner.plan }.within(deadline);
         let report = match Shutdown::plan(plan) {
             Ok(shutdown) => {
                 let mut armed = shutdown.without_signals();

@@ -75,7 +75,7 @@ fn client() -> impl Strategy<Value = Client> {
 
 fn schedule() -> impl Strategy<Value = Schedule> {
     let clients = prop::collection::vec(client(), 0..12);
-    (clients, 0..10_000_u64, 1..30_000_u64, 0..20_u32).prop_map(|(clients, shutdown, deadline, close_rate)| Schedule {
+    (clients, 0..10_000_u64, 0..30_000_u64, 0..20_u32).prop_map(|(clients, shutdown, deadline, close_rate)| Schedule {
         clients,
         shutdown,
         deadline,
@@ -91,6 +91,24 @@ proptest! {
         let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(run(schedule))?;
     }
+}
+
+#[tokio::test]
+async fn a_service_may_be_shut_down_again_and_without_any_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.store.url = Secret::new(format!("sqlite:{}", directory.path().join("chat.db").display()));
+    let service = Service::start(config).await.unwrap();
+    let (ours, theirs) = tokio::io::duplex(4_096);
+    tokio::spawn(service.serve_stream(theirs, "alice").unwrap());
+    let peer = tokio::spawn(Peer::on(ours).finish());
+    let first = service.shutdown(Duration::from_secs(1)).await;
+    peer.await.unwrap().slot();
+    assert_eq!((first.exit_code(), first.connections.closed), (0, 1));
+    assert!(service.serve_stream(tokio::io::duplex(1).0, "bob").is_err());
+    let again = service.shutdown(Duration::from_secs(1)).await;
+    assert_eq!((again.exit_code(), again.connections.closed, again.connections.refused), (0, 1, 1));
+    service.shutdown(Duration::ZERO).await;
 }
 
 async fn run(schedule: Schedule) -> Result<(), TestCaseError> {
@@ -112,7 +130,11 @@ async fn run(schedule: Schedule) -> Result<(), TestCaseError> {
     let took = begun.elapsed();
     let refused = refused.load(Ordering::Relaxed);
 
-    prop_assert!(took <= deadline.min(Duration::from_secs(25)), "took {took:?} of {deadline:?}: {}", report.to_json());
+    prop_assert!(
+        took <= deadline.clamp(Duration::from_millis(1), Duration::from_secs(25)),
+        "took {took:?} of {deadline:?}: {}",
+        report.to_json()
+    );
     check(&report, refused, deadline)?;
     let seen: Vec<Seen> = clients.join_all().await.into_iter().flatten().collect();
     let open = seen.iter().filter(|seen| seen.connected <= begun).count() as u64;
@@ -121,7 +143,7 @@ async fn run(schedule: Schedule) -> Result<(), TestCaseError> {
     for seen in seen {
         // With time for it, whoever reads and answers is seen off properly, whatever the others are like.
         let stays = matches!(seen.kind, Kind::Polite);
-        if stays && deadline >= Duration::from_secs(25) {
+        if stays && deadline >= Duration::from_secs(1) {
             prop_assert_eq!((seen.close, seen.end), (Some(1001), Some(End::Eof)));
         }
     }
@@ -137,8 +159,8 @@ fn check(report: &ServiceReport, refused: u64, deadline: Duration) -> Result<(),
     prop_assert_eq!(messages.rejected, 0, "nothing is wrong with the store");
     let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
     let cut = connections.timed_out + connections.aborted > 0;
-    // A shorter deadline leaves nothing for the drain beside the flush; that is said, too.
-    if deadline >= Duration::from_millis(5_500) {
+    // In no time at all, participants cannot even begin; that is said, too.
+    if deadline >= Duration::from_millis(100) {
         prop_assert_eq!(&json["outcome"], if cut { "deadline" } else { "clean" }, "{}", json);
         prop_assert_eq!(report.exit_code(), 0);
     }
