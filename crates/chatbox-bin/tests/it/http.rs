@@ -1,7 +1,6 @@
 //! The HTTP side (contract section 3), and the metrics (section 6).
 
 use crate::harness::{Peer, Response, Server, Setup, get, request};
-use serde_json::json;
 
 #[tokio::test]
 async fn the_page_is_served_with_and_without_the_slash() {
@@ -211,6 +210,5 @@ async fn text(server: &Server) -> String {
     let response: Response = get(server.at, "/metrics").await.unwrap();
     assert_eq!(response.status, 200);
     assert_eq!(response.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
-    assert_ne!(json!(response.body), json!(""));
     response.body
 }

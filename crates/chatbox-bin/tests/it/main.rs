@@ -4,6 +4,7 @@
 
 mod auth;
 mod commands;
+mod connections;
 mod disk;
 mod drain;
 mod embed;
