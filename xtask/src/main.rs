@@ -1,5 +1,6 @@
 //! `cargo xtask`: the project's chores, as a program. `cargo xtask help` lists them.
 
+mod autobahn;
 mod bench;
 mod process;
 mod python;
@@ -21,6 +22,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the Autobahn test suite against the transport
+    Autobahn(autobahn::Options),
     /// Measure the service beside what it is compared to; `--help` lists the options
     #[command(disable_help_flag = true)]
     Bench(bench::Options),
@@ -32,6 +35,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Autobahn(options) => autobahn::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Soak(options) => soak::run(&options),

@@ -6,7 +6,7 @@ mod scratch;
 mod summary;
 
 use crate::workspace::cargo;
-use crate::{process, soak};
+use crate::{autobahn, process, soak};
 use anyhow::Result;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use std::env;
@@ -60,6 +60,7 @@ const STEPS: &[Step] = &[
         about: "the examples in the documentation",
         run: |_| passes(cargo().args(["test", "--workspace", "--all-features", "--doc"])),
     },
+    Step { name: "autobahn", about: "the Autobahn test suite against the transport", run: conformance },
     Step {
         name: "soak",
         about: "a short soak: SIGTERM, SIGKILL and SIGSTOP under a fleet of clients",
@@ -136,6 +137,16 @@ fn tests(session: &mut Session) -> Result<Outcome> {
         command.envs(server.environment());
     }
     passes(&mut command)
+}
+
+fn conformance(session: &mut Session) -> Result<Outcome> {
+    let Some(python) = autobahn::python() else { return Ok(Outcome::NotRun(autobahn::NO_PYTHON.to_owned())) };
+    match autobahn::Suite::install(&python) {
+        Ok(suite) => suite.run(&autobahn::Options::default())?,
+        Err(error) if session.strict => return Err(error),
+        Err(error) => return Ok(Outcome::NotRun(format!("{error:#}"))),
+    }
+    Ok(Outcome::Passed)
 }
 
 fn short_soak() -> Result<Outcome> {
