@@ -25,6 +25,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let mut config = Config { listen: listener.local_addr()?, ..Config::default() };
     config.store.url = Secret::new("memory:");
     config.shutdown.lame_duck = Duration::from_secs(1);
+    config.shutdown.close_handshake = Duration::from_secs(10);
     let service = Service::start(config).await?;
 
     let app = Router::new()

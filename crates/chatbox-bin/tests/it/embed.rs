@@ -20,15 +20,15 @@ async fn a_program_that_embeds_the_service_shuts_it_down_and_serves_its_own_rout
     alice.until("ack").await;
 
     server.signal(TERMINATE);
-    until("the lame duck", async || get(at, "/support/chat/readyz").await.unwrap().json()["phase"] == "lame_duck")
-        .await;
+    let phase = async || get(at, "/support/chat/readyz").await.unwrap().json()["phase"].clone();
+    until("the lame duck", async || phase().await != "running").await;
     assert_eq!(own().await, "everything but the chat");
     alice.finish().await.slot();
     // `late` has not answered: the drain goes on, and so do the routes.
     late.polite = false;
     late.until("goodbye").await;
     assert_eq!(late.next().await, Ok(Frame::Close(1001, "server shutting down".into())));
-    assert_eq!(get(at, "/support/chat/readyz").await.unwrap().json()["phase"], "draining");
+    until("the drain", async || phase().await == "draining").await;
     assert_eq!(own().await, "everything but the chat");
     let newcomer = Peer::handshake(at, "/support/chat/ws?user=newcomer", "").await;
     newcomer.err().unwrap().refusal(503, "draining");
