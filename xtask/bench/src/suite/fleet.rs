@@ -24,6 +24,8 @@ pub(crate) struct Fleet {
     events: Vec<Event>,
     buffer: Box<[u8]>,
     clients: Vec<Client>,
+    /// Who has something to say.
+    speakers: Vec<usize>,
 }
 
 /// Something that happened to a client.
@@ -73,6 +75,7 @@ impl Fleet {
             events: Vec::with_capacity(1024),
             buffer: vec![0; 256 * 1024].into(),
             clients: Vec::new(),
+            speakers: Vec::new(),
         })
     }
 
@@ -113,8 +116,12 @@ impl Fleet {
         }
     }
 
-    /// Waits at most so long for something to happen, and reports what did.
+    /// Sends what clients have to say, waits at most so long for something to happen, and reports what did.
     pub(crate) fn turn(&mut self, at_most: Duration, news: &mut Vec<News>) -> Result<()> {
+        for speaker in self.speakers.drain(..) {
+            self.clients[speaker].flush();
+            self.clients[speaker].watch(&self.epoll, speaker)?;
+        }
         let timeout = Timespec { tv_sec: at_most.as_secs().cast_signed(), tv_nsec: at_most.subsec_nanos().into() };
         match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -134,10 +141,12 @@ impl Fleet {
         Ok(())
     }
 
-    /// Sends the benchmark's message `number`.
-    pub(crate) fn send(&mut self, client: usize, room: &str, number: u64, body: &str) -> Result<()> {
+    /// Has a client send the benchmark's message `number` at the next turn, in one write with what else it sends then.
+    pub(crate) fn send(&mut self, client: usize, room: &str, number: u64, body: &str) {
         self.clients[client].say(&format!(r#"{{"type":"send","room":"{room}","id":"{number}","body":"{body}"}}"#));
-        self.clients[client].watch(&self.epoll, client)
+        if self.speakers.last() != Some(&client) {
+            self.speakers.push(client);
+        }
     }
 
     /// Stops reading for a client, whatever arrives.

@@ -34,6 +34,9 @@ pub(crate) struct Load<'a> {
     seen: Vec<u64>,
     gaps: u64,
     deliveries: u64,
+    /// How many reads brought them, and the last of these.
+    reads: u64,
+    last_read: Option<(usize, Instant)>,
     /// Of what was received since the measurement began, by whom: `counted` says who counts.
     latencies: Latencies,
     counted: fn(usize) -> bool,
@@ -50,6 +53,7 @@ struct Sent {
 pub(crate) struct Outcome {
     pub(crate) latencies: Latencies,
     pub(crate) deliveries: u64,
+    pub(crate) reads: u64,
     pub(crate) cpu: Duration,
     pub(crate) elapsed: Duration,
     pub(crate) gaps: u64,
@@ -66,6 +70,8 @@ impl<'a> Load<'a> {
             seen: Vec::new(),
             gaps: 0,
             deliveries: 0,
+            reads: 0,
+            last_read: None,
             latencies: Latencies::default(),
             counted: |_| true,
             sending: true,
@@ -88,12 +94,13 @@ impl<'a> Load<'a> {
     ) -> Result<Outcome> {
         self.run_for(fleet, warm_up, &mut |_, _| Ok(()))?;
         self.latencies = Latencies::default();
-        let (cpu, began, deliveries) = (server.cpu()?, Instant::now(), self.deliveries);
+        let (cpu, began, deliveries, reads) = (server.cpu()?, Instant::now(), self.deliveries, self.reads);
         self.run_for(fleet, time, &mut |_, _| Ok(()))?;
         let (cpu, elapsed, deliveries) = (server.cpu()? - cpu, began.elapsed(), self.deliveries - deliveries);
+        let reads = self.reads - reads;
         self.settle(fleet)?;
         let lost = self.missing();
-        Ok(Outcome { latencies: self.latencies, deliveries, cpu, elapsed, gaps: self.gaps, lost })
+        Ok(Outcome { latencies: self.latencies, deliveries, reads, cpu, elapsed, gaps: self.gaps, lost })
     }
 
     /// Sends and receives for so long; `meanwhile` is called again and again, at least every 20 ms, and may add news.
@@ -109,7 +116,7 @@ impl<'a> Load<'a> {
             && let Pace::InFlight(count) = self.pace
         {
             for room in (0..self.rooms.len()).flat_map(|room| std::iter::repeat_n(room, count)) {
-                self.send(fleet, room, Instant::now())?;
+                self.send(fleet, room, Instant::now());
             }
         }
         let mut news = Vec::new();
@@ -121,7 +128,7 @@ impl<'a> Load<'a> {
                 while due(self.messages.len()) <= Instant::now() {
                     // Timed from when it was due: a client that is late must not hide that the server was.
                     let index = self.messages.len();
-                    self.send(fleet, index % self.rooms.len(), due(index))?;
+                    self.send(fleet, index % self.rooms.len(), due(index));
                 }
                 wait = wait.min(due(self.messages.len()).saturating_duration_since(Instant::now()));
             }
@@ -165,6 +172,7 @@ impl<'a> Load<'a> {
                     let seen = std::mem::replace(&mut self.seen[client], seq);
                     self.gaps += u64::from(seq != seen + 1);
                     self.deliveries += 1;
+                    self.reads += u64::from(self.last_read.replace((client, at)) != Some((client, at)));
                     let message = &mut self.messages[usize::try_from(number)?];
                     message.missing -= 1;
                     if (self.counted)(client) {
@@ -172,7 +180,7 @@ impl<'a> Load<'a> {
                     }
                     let (room, complete) = (message.room, message.missing == 0);
                     if complete && self.sending && matches!(self.pace, Pace::InFlight(_)) {
-                        self.send(fleet, room, Instant::now())?;
+                        self.send(fleet, room, Instant::now());
                     }
                 }
                 What::Ack { .. } | What::Ready => {}
@@ -182,11 +190,11 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    fn send(&mut self, fleet: &mut Fleet, room: usize, at: Instant) -> Result<()> {
+    fn send(&mut self, fleet: &mut Fleet, room: usize, at: Instant) {
         let Room { name, sender, members } = &self.rooms[room];
         let number = self.messages.len() as u64;
         self.messages.push(Sent { room, at, missing: *members });
-        fleet.send(*sender, name, number, &self.body)
+        fleet.send(*sender, name, number, &self.body);
     }
 }
 
@@ -198,6 +206,7 @@ impl Outcome {
             Measure::compared("deliveries a second", self.deliveries as f64 / self.elapsed.as_secs_f64(), ""),
         ];
         measures.extend(self.latencies.measures());
+        measures.push(Measure::plain("messages in a read", self.deliveries as f64 / self.reads as f64, ""));
         measures.push(Measure::plain("gaps", self.gaps as f64, ""));
         measures.push(Measure::plain("lost", self.lost as f64, ""));
         measures

@@ -71,10 +71,9 @@ impl Client {
         Ok(())
     }
 
-    /// Sends a text.
+    /// Queues a text.
     pub(super) fn say(&mut self, text: &str) {
         wire::append(wire::TEXT, Some(MASK), text.as_bytes(), &mut self.outbox);
-        self.flush();
     }
 
     /// Writes what the kernel takes. A failure shows up when reading.
@@ -148,9 +147,9 @@ impl Client {
                 }
                 _ => {}
             }
-            self.flush();
             at += frame.payload.end;
         }
+        self.flush();
         Ok(at)
     }
 

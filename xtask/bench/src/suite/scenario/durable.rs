@@ -61,10 +61,10 @@ fn acknowledged(bench: &Bench, senders: usize, time: Duration) -> Result<(Latenc
     let mut sent: Vec<Instant> = Vec::new();
     let send = |fleet: &mut Fleet, sender: usize, sent: &mut Vec<Instant>| {
         sent.push(Instant::now());
-        fleet.send(sender, &format!("room-{}", sender % ROOMS), sent.len() as u64 - 1, &body)
+        fleet.send(sender, &format!("room-{}", sender % ROOMS), sent.len() as u64 - 1, &body);
     };
     for sender in 0..senders {
-        send(&mut fleet, sender, &mut sent)?;
+        send(&mut fleet, sender, &mut sent);
     }
     let warm_up = time / 5;
     let (began, mut news, mut acks) = (Instant::now(), Vec::new(), Latencies::default());
@@ -76,7 +76,7 @@ fn acknowledged(bench: &Bench, senders: usize, time: Duration) -> Result<(Latenc
                     if at - began > warm_up {
                         acks.record(at - sent[usize::try_from(number)?]);
                     }
-                    send(&mut fleet, client, &mut sent)?;
+                    send(&mut fleet, client, &mut sent);
                 }
                 What::Gone { .. } | What::Close { .. } => bail!("a sender was thrown out"),
                 What::Ready | What::Message { .. } => {}
