@@ -15,10 +15,12 @@ use http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::SignalKind;
+use tokio::time::timeout;
 
 /// How long the last requests may take after everything is flushed, and the last log lines after that.
 const LAST_REQUESTS: Duration = Duration::from_millis(250);
@@ -48,7 +50,7 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode, Failure> {
     Ok(report.map_or(ExitCode::SUCCESS, |report| ExitCode::from(report.exit_code())))
 }
 
-/// Starts, serves, shuts down. `None`: told to stop before it had started.
+/// Starts, serves, shuts down. `None`: told to stop before there was anything to shut down.
 async fn serve(loaded: &Loaded, checked: Checked, logging: &Logging) -> Result<Option<ServiceReport>, Failure> {
     // Before anything else: a signal that comes during the start must end it in order.
     let mut shutdown = Shutdown::plan(checked.plan)
@@ -60,16 +62,22 @@ async fn serve(loaded: &Loaded, checked: Checked, logging: &Logging) -> Result<O
     let ops = checked.config.ops_listen.map(|at| bind("ops_listen", at)).transpose()?;
     let metrics = telemetry::install().map_err(|error| Failure::at_run_time(format!("metrics: {error}")))?;
     let config = checked.config.clone();
-    let started = tokio::select! {
-        started = Service::start_checked(checked) => Some(started.map_err(|error| Failure::to_start(loaded, &error))?),
+    let mut starting = pin!(Service::start_checked(checked));
+    let (started, told) = tokio::select! {
+        started = &mut starting => (Some(started), false),
         cause = shutdown.requested() => {
             tracing::info!(?cause, "Told to stop before the start was complete");
-            None
+            // What is half open is opened, so that it can be closed; a store that does not answer is not waited for.
+            (timeout(config.shutdown.flush, starting).await.ok(), true)
         }
     };
-    let Some(service) = started else { return Ok(None) };
+    let service = match started {
+        Some(Ok(service)) => service,
+        Some(Err(error)) if !told => return Err(Failure::to_start(loaded, &error)),
+        Some(Err(_)) | None => return Ok(None),
+    };
     service.take_part(&mut shutdown);
-    let servers = Servers::start(&service, &config, metrics, listener, ops)?;
+    let servers = if told { Servers(Vec::new()) } else { Servers::start(&service, &config, metrics, listener, ops)? };
     let report = run_to_the_end(&service, shutdown, servers, logging).await;
     Ok(Some(report))
 }
