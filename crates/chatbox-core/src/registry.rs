@@ -245,12 +245,6 @@ impl Registry {
         }
     }
 
-    /// Whether a [`drain`](Self::drain) has returned.
-    #[must_use]
-    pub fn is_drained(&self) -> bool {
-        self.inner.gate.with(|state| state.book.settled)
-    }
-
     /// How many connections are registered.
     #[must_use]
     pub fn len(&self) -> usize {
