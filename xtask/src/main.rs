@@ -2,6 +2,7 @@
 
 mod autobahn;
 mod bench;
+mod fuzz;
 mod process;
 mod python;
 mod readme;
@@ -27,6 +28,8 @@ enum Command {
     /// Measure the service beside what it is compared to; `--help` lists the options
     #[command(disable_help_flag = true)]
     Bench(bench::Options),
+    /// Fuzz the transport, by default for a minute each target; needs a nightly compiler
+    Fuzz(fuzz::Options),
     /// Run everything CI runs, and say what was not run and why
     Test(test::Options),
     /// Break the service by a seeded plan under a fleet of clients, and check that nothing is lost
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Autobahn(options) => autobahn::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Soak(options) => soak::run(&options),
     }
