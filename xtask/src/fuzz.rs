@@ -7,20 +7,22 @@ use crate::workspace::{cargo, root, scratch_folder};
 use anyhow::{Context, Result};
 use clap::builder::PossibleValuesParser;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 /// What to fuzz, and for how long.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Fuzz only this; may be given more than once
-    #[arg(long = "target", value_name = "TARGET", value_parser = PossibleValuesParser::new(TARGETS))]
+    #[arg(long = "target", value_name = "TARGET", value_parser = names())]
     targets: Vec<String>,
     /// Seconds for each
     #[arg(long = "for", default_value_t = 60, value_name = "SECONDS")]
     lasting: u64,
 }
 
-const TARGETS: [&str; 3] = ["decoder", "differential", "upgrade"];
+/// The targets, each with the folder of inputs that it begins with.
+const TARGETS: [(&str, &str); 3] = [("decoder", "frames"), ("differential", "frames"), ("upgrade", "upgrade")];
 
 const CARGO_FUZZ: &str = "0.13.2";
 
@@ -44,25 +46,36 @@ fn fuzz(options: &Options) -> Result<()> {
     process::run(
         cargo().args(["install", "--locked", "--version", CARGO_FUZZ, "--root"]).arg(&tools).arg("cargo-fuzz"),
     )?;
-    let chosen = |target: &&str| options.targets.is_empty() || options.targets.iter().any(|chosen| chosen == target);
-    for target in TARGETS.iter().filter(|target| chosen(target)) {
-        println!("==> {target}: {} s", options.lasting);
-        let fuzz = root().join("crates/chatbox-ws/fuzz");
-        let found = scratch_folder("fuzz/corpus").join(target);
-        fs::create_dir_all(&found)?;
-        let mut command = Command::new("rustup");
-        command.args(["run", "nightly"]).arg(tools.join("bin/cargo-fuzz")).args(["fuzz", "run", target]);
-        command.arg("--fuzz-dir").arg(&fuzz).arg("--target-dir").arg(scratch_folder("fuzz/target"));
-        // Into the first of the folders goes what is found; the second is only read.
-        command.arg(found).arg(fuzz.join("seeds").join(target)).arg("--");
-        command.arg(format!("-max_total_time={}", options.lasting)).arg("-print_final_stats=1").args(LIMITS);
-        let words = fuzz.join(target).with_extension("dict");
-        if words.exists() {
-            command.arg(format!("-dict={}", words.display()));
+    for (target, seeds) in TARGETS {
+        if options.targets.is_empty() || options.targets.iter().any(|chosen| chosen == target) {
+            println!("==> {target}: {} s", options.lasting);
+            process::run(&mut target_run(&tools.join("bin/cargo-fuzz"), target, seeds, options.lasting)?)
+                .with_context(|| format!("{target}: a finding, unless nightly is missing"))?;
         }
-        // This program's own compiler is another one.
-        command.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTDOC").current_dir(root());
-        process::run(&mut command).with_context(|| format!("{target}: a finding, unless nightly is missing"))?;
     }
     Ok(())
+}
+
+/// The command that builds and runs one target.
+fn target_run(cargo_fuzz: &Path, target: &str, seeds: &str, lasting: u64) -> Result<Command> {
+    let folder = root().join("crates/chatbox-ws/fuzz");
+    let found = scratch_folder("fuzz/corpus").join(target);
+    fs::create_dir_all(&found)?;
+    let mut command = Command::new("rustup");
+    // This program's own compiler is another one.
+    command.current_dir(root()).env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTDOC");
+    command.args(["run", "nightly"]).arg(cargo_fuzz).args(["fuzz", "run", target]);
+    command.arg("--fuzz-dir").arg(&folder).arg("--target-dir").arg(scratch_folder("fuzz/target"));
+    // Into the first of these folders goes what is found; the second is only read.
+    command.arg(found).arg(folder.join("seeds").join(seeds)).arg("--");
+    command.arg(format!("-max_total_time={lasting}")).arg("-print_final_stats=1").args(LIMITS);
+    let words = folder.join(target).with_extension("dict");
+    if words.exists() {
+        command.arg(format!("-dict={}", words.display()));
+    }
+    Ok(command)
+}
+
+fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(TARGETS.map(|(target, _)| target))
 }
