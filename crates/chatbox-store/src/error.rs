@@ -10,7 +10,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The store cannot do it now; later it may. An append that failed like this stored nothing.
+    /// The store cannot do it now; later it may. What that means for an [append](crate::Store::append)
+    /// is said there.
     #[error("the {store} store is unavailable")]
     Unavailable {
         /// The store's [name](crate::Store::name).

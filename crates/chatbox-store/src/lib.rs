@@ -11,5 +11,5 @@ mod url;
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
-pub use store::{Append, Appended, BoxFuture, Draft, MAX_READ_BYTES, Placed, Span, Store, Stored};
+pub use store::{Append, Appended, BoxFuture, Draft, Feed, MAX_READ_BYTES, News, Placed, Span, Store, Stored};
 pub use url::open;

@@ -1,19 +1,35 @@
 //! The log in memory: the newest messages of each room, for tests and benchmarks.
 
+mod news;
+
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use crate::store::within_read_bytes;
-use crate::{Append, Appended, BoxFuture, Draft, Placed, Span, Store, StoreError, Stored};
+use crate::{Append, Appended, BoxFuture, Draft, Feed, News, Placed, Span, Store, StoreError, Stored};
+
+use self::news::Replica;
 
 /// A store that keeps the newest [`MemoryStore::KEPT`] messages of each room and forgets everything
 /// with the process. A duplicate is noticed while the first of its kind is kept.
+///
+/// [`replicas`](MemoryStore::replicas) are stores over one log, like those of several processes
+/// over one database: each follows what all append, and is closed for itself. For tests of what
+/// runs in many processes, the feed of one can be held back, or made to miss something.
 #[derive(Debug)]
 pub struct MemoryStore {
-    /// `None` once closed.
-    rooms: Mutex<Option<HashMap<Arc<str>, Room>>>,
+    log: Arc<Mutex<Log>>,
+    /// Which of the log's replicas this is.
+    place: usize,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    rooms: HashMap<Arc<str>, Room>,
+    replicas: Vec<Replica>,
 }
 
 #[derive(Debug, Default)]
@@ -29,22 +45,44 @@ impl MemoryStore {
     /// How many messages of each room are kept.
     pub const KEPT: usize = 1000;
 
-    /// An empty store.
+    /// An empty store, which nobody else can append to.
     #[must_use]
     pub fn new() -> Self {
-        Self { rooms: Mutex::new(Some(HashMap::new())) }
+        Self { log: Arc::new(Mutex::new(Log { replicas: vec![Replica::alone()], ..Log::default() })), place: 0 }
+    }
+
+    /// That many stores over one empty log.
+    #[must_use]
+    pub fn replicas(count: usize) -> Vec<Self> {
+        let replicas = (0..count).map(|_| Replica::with_feed()).collect();
+        let log = Arc::new(Mutex::new(Log { replicas, ..Log::default() }));
+        (0..count).map(|place| Self { log: Arc::clone(&log), place }).collect()
+    }
+
+    /// From now on this replica's feed tells nothing, until [`release_news`](Self::release_news).
+    pub fn hold_news(&self) {
+        self.lock().replicas[self.place].hold();
+    }
+
+    /// The feed goes on with what it was held back from telling.
+    pub fn release_news(&self) {
+        self.lock().replicas[self.place].release();
+    }
+
+    /// The feed goes on with [`News::Missed`] in place of what it was held back from telling.
+    pub fn lose_news(&self) {
+        self.lock().replicas[self.place].lose();
     }
 
     /// Works at once, under the lock, and leaves nothing to await.
-    fn with<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut HashMap<Arc<str>, Room>) -> T,
-    ) -> BoxFuture<'_, Result<T, StoreError>> {
-        Box::pin(ready(self.lock().as_mut().map(work).ok_or(StoreError::Closed)))
+    fn with<T: Send + 'static>(&self, work: impl FnOnce(&mut Log) -> T) -> BoxFuture<'_, Result<T, StoreError>> {
+        let mut log = self.lock();
+        let answer = if log.replicas[self.place].is_open() { Ok(work(&mut log)) } else { Err(StoreError::Closed) };
+        Box::pin(ready(answer))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<HashMap<Arc<str>, Room>>> {
-        self.rooms.lock().expect("nothing panics while it holds the lock")
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().expect("nothing panics while it holds the lock")
     }
 }
 
@@ -60,23 +98,31 @@ impl Store for MemoryStore {
     }
 
     fn append(&self, batch: Arc<[Append]>) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
-        self.with(|rooms| batch.iter().map(|append| apply(rooms, append)).collect())
+        self.with(|log| batch.iter().map(|append| log.append(append)).collect())
     }
 
     fn span(&self, room: &str) -> BoxFuture<'_, Result<Span, StoreError>> {
-        self.with(|rooms| rooms.get(room).map_or(Span { first: 1, head: 0 }, Room::span))
+        self.with(|log| log.rooms.get(room).map_or(Span { first: 1, head: 0 }, Room::span))
     }
 
     fn read(&self, room: &str, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>> {
-        self.with(|rooms| rooms.get(room).map_or_else(Vec::new, |room| room.read(after, limit)))
+        self.with(|log| log.rooms.get(room).map_or_else(Vec::new, |room| room.read(after, limit)))
     }
 
     fn find(&self, room: &str, user: &str, id: &str) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
-        self.with(|rooms| rooms.get(room)?.ids.get(&(user.into(), id.into())).copied())
+        self.with(|log| log.rooms.get(room)?.ids.get(&(user.into(), id.into())).copied())
     }
 
     fn expire(&self, before_ms: i64) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.with(|rooms| rooms.values_mut().map(|room| room.expire(before_ms)).sum())
+        self.with(|log| log.rooms.values_mut().map(|room| room.expire(before_ms)).sum())
+    }
+
+    fn follow(&self) -> Option<Feed> {
+        self.lock().replicas[self.place].follow()
+    }
+
+    fn lag(&self) -> Option<Duration> {
+        self.lock().replicas[self.place].lag()
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -84,21 +130,36 @@ impl Store for MemoryStore {
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        *self.lock() = None;
+        let mut log = self.lock();
+        log.replicas[self.place].close();
+        if !log.replicas.iter().any(Replica::is_open) {
+            log.rooms = HashMap::new();
+        }
         Box::pin(ready(Ok(())))
     }
 }
 
-fn apply(rooms: &mut HashMap<Arc<str>, Room>, append: &Append) -> Appended {
-    let head = rooms.get(&append.room).map_or(0, |room| room.head);
-    if append.expected_head != head {
-        return Appended::HeadMoved { head };
+impl Log {
+    fn append(&mut self, append: &Append) -> Appended {
+        let head = self.rooms.get(&append.room).map_or(0, |room| room.head);
+        if append.expected_head != head {
+            return Appended::HeadMoved { head };
+        }
+        if append.messages.is_empty() {
+            return Appended::Placed(Vec::new());
+        }
+        let room = self.rooms.entry(append.room.clone()).or_default();
+        let mut placed = Vec::with_capacity(append.messages.len());
+        for draft in &append.messages {
+            placed.push(room.place(draft));
+            if let (Some(Placed::New(_)), Some(message)) = (placed.last(), room.kept.back()) {
+                for replica in &mut self.replicas {
+                    replica.tell(|| News::Appended { room: append.room.clone(), message: message.clone() });
+                }
+            }
+        }
+        Appended::Placed(placed)
     }
-    if append.messages.is_empty() {
-        return Appended::Placed(Vec::new());
-    }
-    let room = rooms.entry(append.room.clone()).or_default();
-    Appended::Placed(append.messages.iter().map(|draft| room.place(draft)).collect())
 }
 
 impl Room {

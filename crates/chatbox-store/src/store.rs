@@ -2,11 +2,17 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::BoxStream;
 
 use crate::StoreError;
 
 /// A future that a `dyn Store` can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What [`Store::follow`] returns.
+pub type Feed = BoxStream<'static, News>;
 
 /// The most text (users, ids and bodies, in bytes) that one [`Store::read`] returns: 1 MiB, unless
 /// a single message is larger.
@@ -24,16 +30,21 @@ pub trait Store: Send + Sync + 'static {
     /// `memory`, `sqlite` …: what a readiness check of this store is called.
     fn name(&self) -> &'static str;
 
-    /// Stores the batch in one durable commit and answers each of its appends, in order; when it
-    /// returns `Ok`, what was placed survives a crash of the process and of the machine.
+    /// Stores the batch durably and answers each of its appends, in order; when it returns `Ok`,
+    /// what was placed survives a crash of the process and of the machine.
     ///
-    /// The appends take effect one after the other: a later one of the same room has to expect the
-    /// head that the earlier one leaves. One whose [`Append::expected_head`] is not the head is
-    /// answered [`Appended::HeadMoved`] and stores nothing; the others are not affected. On an error
-    /// nothing of the whole batch is stored.
+    /// The appends of one room take effect one after the other: a later one has to expect the head
+    /// that the earlier one leaves. One whose [`Append::expected_head`] is not the head is answered
+    /// [`Appended::HeadMoved`] and stores nothing; the others are not affected.
     ///
-    /// Dropping the future neither undoes nor tears an append that has been queued: it is unknown
-    /// whether it is stored. Appending again with the same ids tells ([`Placed::Duplicate`]).
+    /// An expected head is one that this store has answered: by [`span`](Store::span),
+    /// [`read`](Store::read), an append or a [`Feed`]. To expect another is to guess that nobody has
+    /// written, and a guess can only be answered [`Appended::HeadMoved`].
+    ///
+    /// After an error it is unknown which of the batch is stored, and what is not stored yet may
+    /// still be, a little later; SQLite and memory have stored nothing. The same goes for a future
+    /// that was dropped. In every case what is stored has its place behind `expected_head`, without
+    /// a gap, and appending again with the same ids tells ([`Placed::Duplicate`]).
     fn append(&self, batch: Arc<[Append]>) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>>;
 
     /// Which messages of a room are stored. A room that nobody has written to is empty.
@@ -52,6 +63,24 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Works in short steps between which appends go on. Dropping the future ends it after a step.
     fn expire(&self, before_ms: i64) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// Follows what is appended to this store by anybody, this process included. `None` (the
+    /// default) where no other process can append to it.
+    ///
+    /// The feed begins with [`News::Missed`] once it listens: it tells everything that is appended
+    /// after that. It reconnects by itself and ends when the store is closed. It takes no more from
+    /// the backend than its reader takes from it, give or take a few hundred messages. A store has one
+    /// feed: calling this again ends the one before. To be called within a tokio runtime.
+    fn follow(&self) -> Option<Feed> {
+        None
+    }
+
+    /// How far behind the feed may be: for that long it has not shown that it hears everything.
+    /// Grows while nothing is heard, and while the feed is not read. `None` (the default) where
+    /// there is no feed, or nobody follows it yet.
+    fn lag(&self) -> Option<Duration> {
+        None
+    }
 
     /// Whether the store can be written to now. Made for readiness checks.
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>>;
@@ -93,9 +122,34 @@ pub enum Appended {
     Placed(Vec<Placed>),
     /// Somebody else has appended to the room since: nothing of it was stored.
     HeadMoved {
-        /// The head of the room.
+        /// The head of the room, or a newer one than was expected: up to it everything can be read.
         head: u64,
     },
+    /// Somebody else has appended to the room meanwhile: only the first messages took effect. Happens
+    /// only where a store has other writers.
+    Partly {
+        /// One for each of the messages that took effect, at least one and not all of them. The new
+        /// ones follow the expected head without gaps.
+        placed: Vec<Placed>,
+        /// As in [`HeadMoved`](Appended::HeadMoved).
+        head: u64,
+    },
+}
+
+/// What a [`Feed`] tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A message was appended; it is durable and can be read. Those of a room come in the order of
+    /// their `seq`, and some possibly again after the feed had to reconnect.
+    Appended {
+        /// The room.
+        room: Arc<str>,
+        /// The message.
+        message: Stored,
+    },
+    /// Something may have been appended that the feed did not tell and never will. From here on it
+    /// tells everything again: who reads the store now has what lies between.
+    Missed,
 }
 
 /// Where a message stands.

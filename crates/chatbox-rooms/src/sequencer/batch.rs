@@ -83,21 +83,24 @@ impl Batch {
         let appends = self.appends.unwrap_or_default();
         let mut again = Vec::new();
         for (place, (mut group, appended)) in self.groups.into_iter().zip(appended).enumerate() {
-            match appended {
-                Appended::Placed(placed) => {
-                    let newest = placed.iter().filter_map(|placed| match placed {
-                        Placed::New(seq) => Some(*seq),
-                        Placed::Duplicate(_) => None,
-                    });
-                    group.room.set_committed(newest.max().unwrap_or(0));
-                    settled.groups.push(SettledGroup { group, place, placed, appends: Arc::clone(&appends) });
-                }
-                Appended::HeadMoved { .. } => {
-                    group.room.set_doubtful(true);
-                    group.drafts.clone_from(&appends[place].messages);
-                    again.push(group);
-                }
+            let placed = match appended {
+                Appended::Placed(placed) | Appended::Partly { placed, .. } => placed,
+                Appended::HeadMoved { .. } => Vec::new(),
+            };
+            if placed.len() < group.replies.len() {
+                group.room.set_doubtful(true);
+                again.push(Group {
+                    room: Arc::clone(&group.room),
+                    drafts: appends[place].messages[placed.len()..].to_vec(),
+                    replies: group.replies.split_off(placed.len()),
+                });
             }
+            let newest = placed.iter().filter_map(|placed| match placed {
+                Placed::New(seq) => Some(*seq),
+                Placed::Duplicate(_) => None,
+            });
+            group.room.set_committed(newest.max().unwrap_or(0));
+            settled.groups.push(SettledGroup { group, place, placed, appends: Arc::clone(&appends) });
         }
         Self { groups: again, appends: None }
     }

@@ -1,8 +1,10 @@
 //! The memory store: conformance, and what it forgets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use chatbox_store::{MemoryStore, Placed, Span, Store};
+use chatbox_store::{Feed, MemoryStore, News, Placed, Span, Store};
+use futures_util::StreamExt;
 
 use crate::support::{draft, place};
 
@@ -21,4 +23,64 @@ async fn only_the_newest_messages_are_kept_and_known() {
     assert_eq!(store.read("r", 600, 1).await.unwrap()[0].seq, 601);
     let placed = place(&store, "r", 1500, vec![draft("alice", 501), draft("alice", 500)]).await;
     assert_eq!(placed, [Placed::Duplicate(501), Placed::New(1501)]);
+}
+
+async fn next(feed: &mut Feed) -> News {
+    feed.next().await.expect("a feed ends when its store is closed")
+}
+
+/// The ids and places of what a feed tells next.
+async fn heard(feed: &mut Feed, count: usize) -> Vec<(Box<str>, u64)> {
+    let mut heard = Vec::new();
+    for _ in 0..count {
+        let News::Appended { message, .. } = next(feed).await else { panic!("nothing was missed") };
+        heard.push((message.id, message.seq));
+    }
+    heard
+}
+
+#[tokio::test]
+async fn a_store_of_its_own_has_nobody_to_follow() {
+    let store = MemoryStore::new();
+    assert!(store.follow().is_none());
+    assert_eq!(store.lag(), None);
+}
+
+#[tokio::test]
+async fn replicas_follow_what_all_of_them_append() {
+    let replicas = MemoryStore::replicas(2);
+    assert_eq!(replicas[0].lag(), None);
+    let mut feeds: Vec<_> = replicas.iter().map(|replica| replica.follow().unwrap()).collect();
+    assert_eq!(replicas[0].lag(), Some(Duration::ZERO));
+    place(&replicas[0], "r", 0, vec![draft("alice", 1), draft("alice", 1)]).await;
+    place(&replicas[1], "r", 1, vec![draft("alice", 2)]).await;
+    for feed in &mut feeds {
+        assert_eq!(next(feed).await, News::Missed);
+        assert_eq!(heard(feed, 2).await, [("1".into(), 1), ("2".into(), 2)]);
+    }
+    replicas[0].close().await.unwrap();
+    assert_eq!(feeds[0].next().await, None);
+    place(&replicas[1], "r", 2, vec![draft("alice", 3)]).await;
+    assert_eq!(heard(&mut feeds[1], 1).await, [("3".into(), 3)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_is_held_back_hears_later_or_is_told_that_it_missed_something() {
+    let replicas = MemoryStore::replicas(2);
+    let mut feed = replicas[1].follow().unwrap();
+    assert_eq!(next(&mut feed).await, News::Missed);
+    replicas[1].hold_news();
+    place(&replicas[0], "r", 0, vec![draft("alice", 1)]).await;
+    tokio::time::advance(Duration::from_secs(3)).await;
+    assert_eq!(replicas[1].lag(), Some(Duration::from_secs(3)));
+    replicas[1].release_news();
+    assert_eq!(replicas[1].lag(), Some(Duration::ZERO));
+    assert_eq!(heard(&mut feed, 1).await, [("1".into(), 1)]);
+
+    replicas[1].hold_news();
+    place(&replicas[0], "r", 1, vec![draft("alice", 2)]).await;
+    replicas[1].lose_news();
+    place(&replicas[0], "r", 2, vec![draft("alice", 3)]).await;
+    assert_eq!(next(&mut feed).await, News::Missed);
+    assert_eq!(heard(&mut feed, 1).await, [("3".into(), 3)]);
 }

@@ -30,7 +30,7 @@ pub(crate) async fn place_somewhere(store: &dyn Store, room: &str, message: Draf
         let batch = Arc::from([append(room, expected_head, vec![message.clone()])]);
         match &store.append(batch).await.unwrap()[..] {
             [Appended::Placed(placed)] => return placed[0],
-            [Appended::HeadMoved { head }] => expected_head = *head,
+            [Appended::HeadMoved { head } | Appended::Partly { head, .. }] => expected_head = *head,
             other => panic!("one append, one answer: {other:?}"),
         }
     }
