@@ -1,22 +1,20 @@
 //! Who a client is: a JWT, or a name that is believed (contract section 3).
 
+mod keys;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use keys::{KeyRing, Rules, Sources};
+
 use crate::config::Secret;
 use chatbox_rooms::Permission;
 use globset::{Glob, GlobSetBuilder};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{EncodingKey, Header};
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-
-/// An HS256 key shorter than the hash it makes can be guessed (RFC 7518 section 3.2).
-const MIN_SECRET: usize = 32;
-
-/// How far the clocks of the issuer and this machine may differ where a token says from when it is valid.
-const SKEW: Duration = Duration::from_secs(30);
 
 /// The longest user id, in bytes: ids stand in every message and log line.
 const MAX_USER: usize = 128;
@@ -48,74 +46,52 @@ pub(crate) struct Identity {
 pub(crate) enum AuthError {
     #[error("a token is needed: Authorization: Bearer JWT, or ?token=JWT")]
     Missing,
+    #[error("give one token, in one Authorization header or in ?token=")]
+    Ambiguous,
     #[error("the token is not valid")]
     Invalid,
     #[error("the token has expired")]
     Expired,
-    #[error("the user name must have 1 to 128 bytes and no control characters")]
+    #[error("the user name must have 1 to 128 bytes, all of them visible")]
     BadUser,
-}
-
-/// What tokens are checked against.
-#[derive(Clone)]
-pub(crate) struct Keys {
-    keys: Arc<[(DecodingKey, Validation)]>,
 }
 
 /// Checks who comes.
 #[derive(Clone, Debug)]
 pub(crate) struct Doorman {
-    pub(crate) keys: Option<Keys>,
+    pub(crate) keys: Option<Arc<KeyRing>>,
     pub(crate) anonymous: bool,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Claims {
-    sub: String,
-    exp: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    rooms: Option<Vec<String>>,
+/// Signs tokens for development: HS256.
+#[derive(Clone, Debug)]
+pub(crate) struct Mint {
+    pub(crate) secret: Secret,
+    pub(crate) rules: Rules,
 }
 
-impl Keys {
-    /// The keys that are configured; `None` when there is none. The error names the key at fault.
-    pub(crate) fn load(
-        secret: Option<&Secret>,
-        public_key_file: Option<&Path>,
-    ) -> Result<Option<Self>, (&'static str, String)> {
-        let mut keys = Vec::new();
-        if let Some(secret) = secret {
-            check_secret(secret).map_err(|text| ("auth.jwt_secret", text))?;
-            keys.push((DecodingKey::from_secret(secret.reveal().as_bytes()), validation(Algorithm::HS256)));
-        }
-        if let Some(file) = public_key_file {
-            let key = "auth.jwt_public_key_file";
-            let pem = std::fs::read(file)
-                .map_err(|error| (key, format!("{key}: cannot read {}: {error}", file.display())))?;
-            let (decoding, algorithm) = public_key(&pem).ok_or_else(|| {
-                let text = "no public key in PEM for RS256, ES256 or EdDSA";
-                (key, format!("{key}: {}: {text}", file.display()))
-            })?;
-            keys.push((decoding, validation(algorithm)));
-        }
-        Ok((!keys.is_empty()).then(|| Self { keys: keys.into() }))
-    }
-
-    /// The algorithm belongs to the key: what the token says of itself has to match it and decides nothing.
-    fn claims(&self, token: &str) -> Option<Claims> {
-        self.keys.iter().find_map(|(key, validation)| {
-            jsonwebtoken::decode::<Claims>(token, key, validation).ok().map(|token| token.claims)
-        })
-    }
+/// What is read of a token once its signature, `iss`, `aud` and `nbf` are known to be good.
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    /// Seconds since the epoch; fractions are allowed (RFC 7519 section 2).
+    exp: f64,
+    iat: Option<f64>,
+    rooms: Option<Vec<String>>,
 }
 
 impl Doorman {
     /// Who comes with these headers and parameters.
     pub(crate) fn identify(&self, headers: &HeaderMap, query: Credentials) -> Result<Identity, AuthError> {
-        let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
+        let mut authorizations = headers.get_all(AUTHORIZATION).iter();
+        let bearer = authorizations.next().and_then(|value| {
+            let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
         });
+        // Two of them could be read as two people, by us and by a proxy before us (RFC 6750 section 2).
+        if authorizations.next().is_some() || (bearer.is_some() && query.token.is_some()) {
+            return Err(AuthError::Ambiguous);
+        }
         match (bearer.or(query.token), &self.keys) {
             (Some(token), Some(keys)) => keys.identity(&token),
             (_, _) if self.anonymous => {
@@ -128,60 +104,50 @@ impl Doorman {
     }
 }
 
-impl Keys {
+impl KeyRing {
     fn identity(&self, token: &str) -> Result<Identity, AuthError> {
         let claims = Some(token).filter(|token| token.len() <= MAX_TOKEN).and_then(|token| self.claims(token));
-        let claims = claims.ok_or(AuthError::Invalid)?;
+        let Claims { sub, exp, iat, rooms } = claims.ok_or(AuthError::Invalid)?;
         let now = unix_now();
-        let expires = Duration::from_secs(claims.exp);
-        if expires <= now {
-            return Err(AuthError::Expired);
+        // Neither negative nor beyond all time.
+        let moment = |seconds| Duration::try_from_secs_f64(seconds).map_err(|_| AuthError::Invalid);
+        if iat.map(moment).transpose()?.is_some_and(|issued| issued > now + self.leeway()) {
+            return Err(AuthError::Invalid);
         }
-        let rooms = claims.rooms.map(|patterns| permission(&patterns)).transpose()?;
-        Ok(Identity { user: checked(claims.sub)?, valid_for: Some(expires - now), rooms })
+        // Without leeway: a connection is closed at `exp`, so it cannot be opened after it.
+        let valid_for = moment(exp)?.checked_sub(now).filter(|left| !left.is_zero()).ok_or(AuthError::Expired)?;
+        let rooms = rooms.map(|patterns| permission(&patterns)).transpose()?;
+        Ok(Identity { user: checked(sub)?, valid_for: Some(valid_for), rooms })
     }
 }
 
-/// Mints a token for development: HS256, with `sub`, `exp` and the optional `rooms`.
-///
-/// # Errors
-/// When the secret is too short, or the user is no user id.
-pub(crate) fn mint(secret: &Secret, user: &str, ttl: Duration, rooms: Option<Vec<String>>) -> Result<String, String> {
-    check_secret(secret)?;
-    let sub = checked(user.to_owned()).map_err(|error| error.to_string())?;
-    if let Some(rooms) = &rooms {
-        permission(rooms).map_err(|_| "rooms: not a glob pattern".to_owned())?;
+impl Mint {
+    /// A token with `sub`, `exp`, the optional `rooms`, and what the rules ask for.
+    ///
+    /// # Errors
+    /// When the user is no user id, or a room no pattern.
+    pub(crate) fn token(&self, user: &str, ttl: Duration, rooms: Option<Vec<String>>) -> Result<String, String> {
+        #[derive(Serialize)]
+        struct Claims<'a> {
+            sub: String,
+            exp: u64,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            iss: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            aud: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            rooms: Option<Vec<String>>,
+        }
+        let sub = checked(user.to_owned()).map_err(|error| error.to_string())?;
+        if let Some(rooms) = &rooms {
+            permission(rooms).map_err(|_| "rooms: not a glob pattern".to_owned())?;
+        }
+        let exp = (unix_now() + ttl).as_secs();
+        let (iss, aud) = (self.rules.issuer.as_deref(), self.rules.audience.as_deref());
+        let key = EncodingKey::from_secret(self.secret.reveal().as_bytes());
+        jsonwebtoken::encode(&Header::default(), &Claims { sub, exp, iss, aud, rooms }, &key)
+            .map_err(|error| error.to_string())
     }
-    let exp = (unix_now() + ttl).as_secs();
-    let key = EncodingKey::from_secret(secret.reveal().as_bytes());
-    jsonwebtoken::encode(&Header::default(), &Claims { sub, exp, rooms }, &key).map_err(|error| error.to_string())
-}
-
-fn check_secret(secret: &Secret) -> Result<(), String> {
-    let bytes = secret.reveal().len();
-    if bytes >= MIN_SECRET {
-        return Ok(());
-    }
-    Err(format!("auth.jwt_secret: has {bytes} bytes, at least {MIN_SECRET} are needed"))
-}
-
-fn validation(algorithm: Algorithm) -> Validation {
-    let mut validation = Validation::new(algorithm);
-    validation.set_required_spec_claims(&["exp", "sub"]);
-    validation.leeway = SKEW.as_secs();
-    // `identity` does that itself, to the second, and says so: a connection is closed at `exp`, too.
-    validation.validate_exp = false;
-    validation.validate_nbf = true;
-    // No audience is configured; a token that names some is not refused for it.
-    validation.validate_aud = false;
-    validation
-}
-
-fn public_key(pem: &[u8]) -> Option<(DecodingKey, Algorithm)> {
-    let rsa = DecodingKey::from_rsa_pem(pem).map(|key| (key, Algorithm::RS256));
-    let ec = |_| DecodingKey::from_ec_pem(pem).map(|key| (key, Algorithm::ES256));
-    let ed = |_| DecodingKey::from_ed_pem(pem).map(|key| (key, Algorithm::EdDSA));
-    rsa.or_else(ec).or_else(ed).ok()
 }
 
 fn permission(patterns: &[String]) -> Result<Permission, AuthError> {
@@ -194,16 +160,18 @@ fn permission(patterns: &[String]) -> Result<Permission, AuthError> {
 }
 
 fn checked(user: String) -> Result<String, AuthError> {
-    let fits = (1..=MAX_USER).contains(&user.len()) && !user.chars().any(char::is_control);
-    if fits { Ok(user) } else { Err(AuthError::BadUser) }
+    let fits = (1..=MAX_USER).contains(&user.len()) && user.trim() == user;
+    if fits && is_visible(&user) { Ok(user) } else { Err(AuthError::BadUser) }
+}
+
+/// Whether people see every character. Those that are not seen, or turn the direction of others, let one name pass for another;
+/// the standard library knows them as what it escapes.
+fn is_visible(text: &str) -> bool {
+    let quoted = |c: char| matches!(c, '"' | '\'' | '\\');
+    let escapes = text.chars().filter(|&c| quoted(c)).count();
+    text.escape_debug().count() == text.chars().count() + escapes
 }
 
 fn unix_now() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-}
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("count", &self.keys.len()).finish()
-    }
 }

@@ -87,11 +87,11 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Token { user, ttl, rooms } => {
-            let secret = loaded.check()?.jwt_secret.ok_or_else(|| {
+            let mint = loaded.check()?.mint.ok_or_else(|| {
                 Failure::bad_usage("token: no auth.jwt_secret is set, so there is nothing to sign with")
             })?;
             let rooms = (!rooms.is_empty()).then(|| rooms.clone());
-            let token = crate::auth::mint(&secret, user, *ttl, rooms).map_err(Failure::bad_usage)?;
+            let token = mint.token(user, *ttl, rooms).map_err(Failure::bad_usage)?;
             println!("{token}");
             Ok(ExitCode::SUCCESS)
         }

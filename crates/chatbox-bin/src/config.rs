@@ -44,15 +44,24 @@ pub struct Config {
 }
 
 /// Section `auth`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
     /// HS256 key, at least 32 bytes.
     pub jwt_secret: Option<Secret>,
     /// A file that holds it.
     pub jwt_secret_file: Option<PathBuf>,
-    /// PEM file with a public key for RS256, ES256 or EdDSA.
+    /// PEM file with public keys for RS256, ES256 or EdDSA.
     pub jwt_public_key_file: Option<PathBuf>,
+    /// A directory of keys that tokens name: `KID.pem` with a public key, `KID.secret` with an HS256 key.
+    pub jwt_keys_dir: Option<PathBuf>,
+    /// The `iss` that a token must have.
+    pub issuer: Option<String>,
+    /// What a token's `aud` must name.
+    pub audience: Option<String>,
+    /// How far the issuer's clock may be ahead of ours, where `nbf` and `iat` are concerned; at most 5 minutes.
+    #[serde(with = "layers::duration")]
+    pub leeway: Duration,
     /// When `?user=NAME` is believed.
     pub anonymous: Anonymous,
     /// Browser origins let in; empty means same host only, `*` any.
@@ -192,6 +201,22 @@ impl Default for Config {
             heartbeat: Heartbeat::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
+        }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            jwt_secret: None,
+            jwt_secret_file: None,
+            jwt_public_key_file: None,
+            jwt_keys_dir: None,
+            issuer: None,
+            audience: None,
+            leeway: Duration::from_secs(30),
+            anonymous: Anonymous::Loopback,
+            allowed_origins: Vec::new(),
         }
     }
 }

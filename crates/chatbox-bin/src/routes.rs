@@ -7,13 +7,15 @@ use crate::telemetry;
 use axum::Router;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{OriginalUri, Path, Query, State};
+use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
 use chatbox_core::{CloseCode, CloseReason, Refusal};
 use chatbox_protocol::{ErrorBody, RoomName, SUBPROTOCOL};
 use chatbox_ws::{Expiry, Rejection, Upgrade};
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, HeaderValue, REFERRER_POLICY,
+    RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
@@ -33,7 +35,33 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(service: &Service) -> Rou
         .route("/ws", any(websocket))
         .route("/rooms/{room}/messages", get(history))
         .with_state(Arc::clone(&service.inner));
-    routes.merge(service.inner.health.router()).fallback(not_found).method_not_allowed_fallback(method_not_allowed)
+    let routes = routes.merge(service.inner.health.router());
+    guarded(routes.fallback(not_found).method_not_allowed_fallback(method_not_allowed))
+}
+
+/// What every answer tells browsers, and what lies between: an address with a token in it is neither kept nor passed on, and nothing is
+/// taken for what it is not.
+pub(crate) fn guarded<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    const HEADERS: [(HeaderName, HeaderValue); 4] = [
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(
+                "default-src 'none'; style-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                 frame-ancestors 'none'",
+            ),
+        ),
+    ];
+    router.layer(map_response(async |mut response: Response| {
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            for (name, value) in HEADERS {
+                response.headers_mut().entry(name).or_insert(value);
+            }
+        }
+        response
+    }))
 }
 
 /// A refusal as clients see it: a status, and `{"error":CODE,"message":TEXT}`.
@@ -47,6 +75,11 @@ struct Refused {
 impl Refused {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), headers: Vec::new() }
+    }
+
+    fn bad_request(message: impl Into<String>) -> Self {
+        telemetry::on_refused("bad_request");
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -74,13 +107,13 @@ impl From<AuthError> for Refused {
 
 impl From<QueryRejection> for Refused {
     fn from(rejection: QueryRejection) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad_request", rejection.body_text())
+        Self::bad_request(rejection.body_text())
     }
 }
 
 impl From<PathRejection> for Refused {
     fn from(rejection: PathRejection) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad_request", rejection.body_text())
+        Self::bad_request(rejection.body_text())
     }
 }
 
@@ -150,8 +183,7 @@ async fn history(
     let answer = async {
         let identity = inner.doorman.identify(&headers, credentials?.0)?;
         let HistoryQuery { after, limit } = query?.0;
-        let room = RoomName::new(room?.0)
-            .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, "bad_request", format!("room: {error}")))?;
+        let room = RoomName::new(room?.0).map_err(|error| Refused::bad_request(format!("room: {error}")))?;
         if identity.rooms.is_some_and(|allows| !allows(room.as_str())) {
             telemetry::on_refused("not_allowed");
             return Err(Refused::new(StatusCode::FORBIDDEN, "not_allowed", "you may not enter this room"));
@@ -159,7 +191,7 @@ async fn history(
         let limit = limit.unwrap_or(DEFAULT_HISTORY);
         if !(1..=MAX_HISTORY).contains(&limit) {
             let message = format!("limit: must be from 1 to {MAX_HISTORY}");
-            return Err(Refused::new(StatusCode::BAD_REQUEST, "bad_request", message));
+            return Err(Refused::bad_request(message));
         }
         let (head, messages) = inner.rooms.history(room.as_str(), after, limit).await.map_err(|error| {
             tracing::warn!(error = chain(&error), "Cannot read history");
@@ -168,8 +200,7 @@ async fn history(
         })?;
         // The messages are JSON already.
         let body = format!(r#"{{"head":{head},"messages":[{}]}}"#, messages.join(","));
-        let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
-        Ok((headers, body).into_response())
+        Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
     };
     answer.await.unwrap_or_else(Refused::into_response)
 }

@@ -94,6 +94,7 @@ impl Service {
                 max_connections: limits.max_connections,
                 max_per_user: limits.max_connections_per_user,
                 outbox_bytes: limits.outbox_bytes,
+                ..chatbox_core::Limits::default()
             },
             Connections::new(),
         );
@@ -139,6 +140,9 @@ impl Service {
             }),
         };
         service.expire_old_messages();
+        if let Some(keys) = service.inner.doorman.keys.clone().filter(|keys| keys.has_files()) {
+            tokio::spawn(keys.follow());
+        }
         service
     }
 
@@ -147,6 +151,14 @@ impl Service {
     /// Best with `nest_service`: with `nest`, the page is found at `/support/chat` but not at `/support/chat/`.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         routes::router(self)
+    }
+
+    /// Reads the files that hold token keys anew, now rather than within some seconds, as the program does on SIGHUP. What cannot be
+    /// used leaves the keys as they are; what came of it is logged. Connections that are open stay.
+    pub fn reload_keys(&self) {
+        if let Some(keys) = &self.inner.doorman.keys {
+            keys.ask_for_reload();
+        }
     }
 
     /// Serves a connection whose opening handshake was done elsewhere, for transports other than axum: `user` is believed, and

@@ -4,8 +4,9 @@ use chatbox_core::{CloseCode, Closing, Connection, Ended, Observer, Refusal};
 use chatbox_shutdown::Phase;
 use metrics::{Counter, Gauge, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Every metric, and what it means: the help text of the exporter. `docs/metrics.md` says more.
 const METRICS: &[(Kind, &str, &str)] = &[
@@ -40,7 +41,20 @@ enum Kind {
 }
 
 /// Why newcomers are turned away: each is counted from the start, so that a rate can be taken of the first one.
-const REFUSALS: &[&str] = &["bad_upgrade", "draining", "full", "origin_not_allowed", "unauthorized", "user_limit"];
+const REFUSALS: &[&str] = &[
+    "bad_request",
+    "bad_upgrade",
+    "draining",
+    "full",
+    "not_allowed",
+    "origin_not_allowed",
+    "unauthorized",
+    "unsupported_version",
+    "user_limit",
+];
+
+/// Between two lines about the same kind of refusal: a flood of newcomers must not become a flood of lines.
+const BETWEEN_LINES: Duration = Duration::from_secs(1);
 
 /// How often recorded samples are folded into histograms; until then each takes memory.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -105,7 +119,6 @@ pub(crate) fn on_readiness(ready: bool) {
 pub(crate) struct Connections {
     active: Gauge,
     opened: Counter,
-    refusals: Mutex<Option<std::time::Instant>>,
 }
 
 impl Connections {
@@ -113,17 +126,42 @@ impl Connections {
         for reason in REFUSALS {
             counter!("chatbox_connections_refused_total", "reason" => *reason).increment(0);
         }
-        Self {
-            active: gauge!("chatbox_connections_active"),
-            opened: counter!("chatbox_connections_opened_total"),
-            refusals: Mutex::default(),
-        }
+        Self { active: gauge!("chatbox_connections_active"), opened: counter!("chatbox_connections_opened_total") }
     }
 }
 
-/// Counts somebody who was turned away before the registry was asked.
+/// Counts a newcomer who was turned away, and logs it if that was not done just now.
 pub(crate) fn on_refused(reason: &'static str) {
+    static LINES: Throttle = Throttle::new();
     counter!("chatbox_connections_refused_total", "reason" => reason).increment(1);
+    if let Some(suppressed) = LINES.pass(reason, Instant::now()) {
+        tracing::info!(reason, suppressed, "Refusing connections");
+    }
+}
+
+/// Lets a line of each kind through now and then, and counts those that it keeps back.
+struct Throttle(Mutex<BTreeMap<&'static str, (Instant, u64)>>);
+
+impl Throttle {
+    const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
+    /// Whether a line of this kind may be written: if so, how many were kept back since the last one.
+    fn pass(&self, kind: &'static str, now: Instant) -> Option<u64> {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match lines.get_mut(kind) {
+            Some((last, suppressed)) if now.duration_since(*last) < BETWEEN_LINES => {
+                *suppressed += 1;
+                None
+            }
+            last => {
+                let suppressed = last.map_or(0, |(_, suppressed)| *suppressed);
+                lines.insert(kind, (now, 0));
+                Some(suppressed)
+            }
+        }
+    }
 }
 
 impl Observer for Connections {
@@ -135,12 +173,6 @@ impl Observer for Connections {
 
     fn on_refused(&self, refusal: Refusal) {
         on_refused(refusal.as_str());
-        // A flood of newcomers must not become a flood of lines.
-        let mut last = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
-            *last = Some(std::time::Instant::now());
-            tracing::info!(reason = refusal.as_str(), "Refusing WebSocket connections");
-        }
     }
 
     fn on_drain(&self, connections: usize) {
@@ -182,5 +214,22 @@ fn code_label(code: CloseCode) -> String {
         3000..=3999 => "3xxx".to_owned(),
         4000..=4999 => "4xxx".to_owned(),
         _ => "other".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_one_kind_is_one_line_a_second_and_hides_no_other() {
+        let (throttle, start) = (Throttle::new(), Instant::now());
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        assert_eq!(throttle.pass("full", at(0)), Some(0));
+        assert_eq!(throttle.pass("full", at(1)), None);
+        assert_eq!(throttle.pass("unauthorized", at(2)), Some(0));
+        assert_eq!(throttle.pass("full", at(999)), None);
+        assert_eq!(throttle.pass("full", at(1_000)), Some(2));
+        assert_eq!(throttle.pass("full", at(2_000)), Some(0));
     }
 }

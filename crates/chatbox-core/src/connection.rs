@@ -2,6 +2,7 @@
 
 use crate::close::CloseReason;
 use crate::outbox::Outbox;
+use crate::outbox_limits::OutboxLimits;
 use crate::wake::Wake;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
@@ -44,7 +45,7 @@ pub struct Closing {
 pub struct Connection {
     id: ConnectionId,
     user: Arc<str>,
-    outbox_limit: usize,
+    limits: Arc<OutboxLimits>,
     wake: Wake,
     /// One of `SERVE`, `CLOSE`, `CUT`: what `closing` says, readable without the lock.
     level: AtomicU8,
@@ -65,11 +66,11 @@ const CLOSE: u8 = 1;
 const CUT: u8 = 2;
 
 impl Connection {
-    pub(crate) fn new(id: u64, user: Arc<str>, outbox_limit: usize, slot: usize) -> Self {
+    pub(crate) fn new(id: u64, user: Arc<str>, limits: Arc<OutboxLimits>, slot: usize) -> Self {
         Self {
             id: ConnectionId(id),
             user,
-            outbox_limit,
+            limits,
             wake: Wake::new(),
             level: AtomicU8::new(SERVE),
             ticked: AtomicU8::new(0),
@@ -96,7 +97,7 @@ impl Connection {
     ///
     /// Never waits. The outbox is bounded by not reading from the peer while it is full (see [`is_full`](Self::is_full)).
     pub fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) {
-        self.mail().outbox.push(encode);
+        self.enqueue(encode);
         self.notify();
     }
 
@@ -114,10 +115,11 @@ impl Connection {
         self.pending.load(Ordering::Acquire)
     }
 
-    /// Whether the outbox holds, or is promised, as much as it may.
+    /// Whether the outbox holds, or is promised, as much as it may: anything at all, while all outboxes together hold as much as they
+    /// may.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.mail().outbox.is_full(self.outbox_limit)
+        self.mail().outbox.is_full(self.limits.of_one())
     }
 
     /// Tells the session that its source has something. Call after it can be pulled.
@@ -147,6 +149,11 @@ impl Connection {
     pub fn tick(&self) {
         self.ticked.store(1, Ordering::Release);
         self.wake.force();
+    }
+
+    fn enqueue(&self, encode: impl FnOnce(&mut Vec<u8>)) {
+        let grown = self.mail().outbox.push(encode);
+        self.limits.take(grown);
     }
 
     fn mail(&self) -> MutexGuard<'_, Mail> {
@@ -199,7 +206,15 @@ impl Connection {
 
     /// Says that bytes taken from the outbox have been written, which makes room in it.
     pub fn written(&self, bytes: usize) {
-        self.mail().outbox.written(bytes);
+        let shrunk = self.mail().outbox.written(bytes);
+        self.limits.give_back(shrunk);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let held = self.mail().outbox.held();
+        self.limits.give_back(held);
     }
 }
 
@@ -225,7 +240,7 @@ pub struct Reply {
 impl Reply {
     /// Answers: `encode` appends complete frames to the connection's outbox.
     pub fn send(self, encode: impl FnOnce(&mut Vec<u8>)) {
-        self.connection.mail().outbox.push(encode);
+        self.connection.enqueue(encode);
         // Dropping settles it and wakes the session, behind the answer.
     }
 
@@ -250,7 +265,11 @@ mod tests {
     use crate::close::CloseCode;
 
     fn connection() -> Arc<Connection> {
-        Arc::new(Connection::new(1, "alice".into(), 100, 0))
+        connection_of(&Arc::new(OutboxLimits::new(100, 1_000)))
+    }
+
+    fn connection_of(limits: &Arc<OutboxLimits>) -> Arc<Connection> {
+        Arc::new(Connection::new(1, "alice".into(), Arc::clone(limits), 0))
     }
 
     fn closing(code: CloseCode) -> Closing {
@@ -280,6 +299,29 @@ mod tests {
         }
         assert_eq!(connection.owed(), 0);
         assert_eq!(connection.take_outbox(), Some(vec![7, 7]));
+    }
+
+    #[test]
+    fn while_all_outboxes_are_full_together_only_empty_ones_have_room() {
+        let limits = Arc::new(OutboxLimits::new(100, 60));
+        let (greedy, modest, owing) = (connection_of(&limits), connection_of(&limits), connection_of(&limits));
+        greedy.push(|buffer| buffer.extend([0; 60]));
+        let reply = owing.owe(10);
+        assert_eq!([&greedy, &modest, &owing].map(|connection| connection.is_full()), [true, false, true]);
+        modest.push(|buffer| buffer.push(0));
+        assert!(modest.is_full());
+        drop(reply);
+        assert!(!owing.is_full());
+        let taken = modest.take_outbox().expect("a frame is queued");
+        modest.written(taken.len());
+        assert!(!modest.is_full());
+        // What a connection held when it ended is given back.
+        assert_eq!(limits.used(), 60);
+        drop(greedy.take_outbox());
+        drop(greedy);
+        assert_eq!(limits.used(), 0);
+        modest.push(|buffer| buffer.push(0));
+        assert!(!modest.is_full());
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod connection;
 mod gate;
 mod lease;
 mod outbox;
+mod outbox_limits;
 mod pace;
 mod rate;
 mod registry;

@@ -15,8 +15,11 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+    /// Returns by how many bytes it has grown.
+    pub(crate) fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
+        let before = self.queued.len();
         encode(&mut self.queued);
+        self.queued.len() - before
     }
 
     /// Everything that is queued; the buffer goes with it, so an idle outbox holds no memory.
@@ -26,8 +29,16 @@ impl Outbox {
         taken
     }
 
-    pub(crate) fn written(&mut self, bytes: usize) {
-        self.in_flight = self.in_flight.saturating_sub(bytes);
+    /// Returns by how many bytes it has shrunk.
+    pub(crate) fn written(&mut self, bytes: usize) -> usize {
+        let written = bytes.min(self.in_flight);
+        self.in_flight -= written;
+        written
+    }
+
+    /// Bytes of memory: what is queued, and what was taken and not yet written.
+    pub(crate) fn held(&self) -> usize {
+        self.queued.len() + self.in_flight
     }
 
     pub(crate) fn reserve(&mut self, bytes: usize) {
@@ -43,6 +54,6 @@ impl Outbox {
     }
 
     pub(crate) fn is_full(&self, limit: usize) -> bool {
-        self.queued.len() + self.in_flight + self.reserved >= limit
+        self.held() + self.reserved >= limit
     }
 }

@@ -4,6 +4,7 @@ use crate::close::{CloseReason, Ended, Outcome};
 use crate::connection::{Closing, Connection};
 use crate::gate::Gate;
 use crate::lease::Lease;
+use crate::outbox_limits::OutboxLimits;
 use crate::pace::Pace;
 use std::collections::HashMap;
 use std::pin::pin;
@@ -22,11 +23,13 @@ pub struct Limits {
     pub max_per_user: u32,
     /// Bytes of direct frames queued for one connection; while it is reached nothing is read from it. Default 65,536.
     pub outbox_bytes: usize,
+    /// The same over all connections; while it is reached nothing is read from those that have anything queued. Default 128 MiB.
+    pub outboxes_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_connections: 100_000, max_per_user: 10, outbox_bytes: 65_536 }
+        Self { max_connections: 100_000, max_per_user: 10, outbox_bytes: 65_536, outboxes_bytes: 128 << 20 }
     }
 }
 
@@ -125,6 +128,7 @@ pub struct Registry {
 pub(crate) struct Inner {
     gate: Gate<Arc<Connection>, Book>,
     limits: Limits,
+    outboxes: Arc<OutboxLimits>,
     next_id: AtomicU64,
     vacant: Notify,
     pub(crate) observer: Box<dyn Observer>,
@@ -146,6 +150,7 @@ impl Registry {
             inner: Arc::new(Inner {
                 gate: Gate::new(Book::default()),
                 limits,
+                outboxes: Arc::new(OutboxLimits::new(limits.outbox_bytes, limits.outboxes_bytes)),
                 next_id: AtomicU64::new(1),
                 vacant: Notify::new(),
                 observer: Box::new(observer),
@@ -170,7 +175,7 @@ impl Registry {
             let user: Arc<str> = known.map_or_else(|| user.into(), |(known, _)| Arc::clone(known));
             *book.users.entry(Arc::clone(&user)).or_default() += 1;
             let id = inner.next_id.fetch_add(1, Ordering::Relaxed);
-            Ok(Arc::new(Connection::new(id, user, inner.limits.outbox_bytes, slot)))
+            Ok(Arc::new(Connection::new(id, user, Arc::clone(&inner.outboxes), slot)))
         });
         match admitted {
             Ok(connection) => Ok(Lease::new(Arc::clone(inner), connection)),
@@ -255,6 +260,12 @@ impl Registry {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Bytes that are queued for connections, over all outboxes.
+    #[must_use]
+    pub fn outbox_bytes(&self) -> usize {
+        self.inner.outboxes.used()
     }
 
     /// What became so far of the connections that were open when the gate closed; all zero before.

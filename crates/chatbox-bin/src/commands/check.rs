@@ -43,6 +43,9 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode, Failure> {
         (None, _) => "any name (?user=NAME), because only this machine can connect or auth.anonymous is always",
     };
     println!("lets in: {identity}");
+    if let Some(warning) = checked.anonymity() {
+        println!("warning: {warning}");
+    }
     let shutdown = &config.shutdown;
     let total = shutdown.lame_duck + shutdown.drain + shutdown.flush;
     println!("shuts down: within {total:?} of {:?} grace", shutdown.grace);

@@ -19,7 +19,7 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
 /// How long the last requests may take after everything is flushed, and the last log lines after that.
@@ -58,6 +58,8 @@ async fn serve(loaded: &Loaded, checked: Checked, logging: &Logging) -> Result<O
         .map_err(|error| Failure::at_run_time(error.to_string()))?;
     raise_file_limit(checked.config.limits.max_connections);
     survive_size_limit();
+    let hangups = checked.keys.as_ref().is_some_and(|keys| keys.has_files()).then(hangups).flatten();
+    warn_of_anonymity(&checked);
     let listener = bind("listen", checked.config.listen)?;
     let ops = checked.config.ops_listen.map(|at| bind("ops_listen", at)).transpose()?;
     let metrics = telemetry::install().map_err(|error| Failure::at_run_time(format!("metrics: {error}")))?;
@@ -77,6 +79,9 @@ async fn serve(loaded: &Loaded, checked: Checked, logging: &Logging) -> Result<O
         Some(Err(_)) | None => return Ok(None),
     };
     service.take_part(&mut shutdown);
+    if let Some(hangups) = hangups {
+        tokio::spawn(reload_keys_on(hangups, service.clone()));
+    }
     let servers = if told { Servers(Vec::new()) } else { Servers::start(&service, &config, metrics, listener, ops)? };
     let report = run_to_the_end(&service, shutdown, servers, logging).await;
     Ok(Some(report))
@@ -103,7 +108,7 @@ impl Servers {
         let prefix = &config.path_prefix;
         let at = address(&listener)?;
         let own = metrics_route(service.clone(), metrics);
-        let public = nest(prefix, service.router()).merge(own.clone()).fallback(routes::not_found);
+        let public = routes::guarded(nest(prefix, service.router()).merge(own.clone()).fallback(routes::not_found));
         let mut servers = vec![listener.serve(public)];
         if let Some(ops) = ops {
             let at = address(&ops)?;
@@ -142,10 +147,29 @@ fn bind(key: &str, at: SocketAddr) -> Result<Listener, Failure> {
 /// A write beyond `ulimit -f` ends a process by SIGXFSZ unless somebody listens for it. With a listener the write fails, and
 /// the store treats that as what it is: a full disk.
 fn survive_size_limit() {
-    let signal = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    let xfsz = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
     // The handler stays for the life of the process; nobody has to read from the stream.
-    if let Err(error) = tokio::signal::unix::signal(signal) {
+    if let Err(error) = signal(xfsz) {
         tracing::warn!(%error, "Cannot listen for SIGXFSZ");
+    }
+}
+
+/// SIGHUP means that keys are to be read anew. Only where they come from files: elsewhere it ends the program, as it should when its
+/// terminal is closed.
+fn hangups() -> Option<Signal> {
+    let hangups = signal(SignalKind::hangup());
+    hangups.inspect_err(|error| tracing::warn!(%error, "Cannot listen for SIGHUP")).ok()
+}
+
+async fn reload_keys_on(mut hangups: Signal, service: Service) {
+    while hangups.recv().await.is_some() {
+        service.reload_keys();
+    }
+}
+
+fn warn_of_anonymity(checked: &Checked) {
+    if let Some(warning) = checked.anonymity() {
+        tracing::warn!("{warning}");
     }
 }
 

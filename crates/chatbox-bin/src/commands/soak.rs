@@ -7,8 +7,9 @@ mod verdict;
 
 use super::Failure;
 use super::connect::with_prefix;
+use crate::auth::Mint;
 use crate::cli::Soak;
-use crate::config::{Loaded, Secret};
+use crate::config::Loaded;
 use fleet::Fleet;
 use http::Uri;
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ struct Plan {
     /// Distinguishes the rooms and users of this run from those of others.
     run: String,
     /// Signs the clients' tokens, where the service asks for some.
-    secret: Option<Secret>,
+    mint: Option<Mint>,
 }
 
 impl Plan {
@@ -38,7 +39,7 @@ impl Plan {
 
     fn token(&self, user: &str) -> Option<String> {
         const VALID: Duration = Duration::from_secs(24 * 3600);
-        self.secret.as_ref().and_then(|secret| crate::auth::mint(secret, user, VALID, None).ok())
+        self.mint.as_ref().and_then(|mint| mint.token(user, VALID, None).ok())
     }
 
     /// Where the stored messages of a room can be read, on each server.
@@ -55,10 +56,10 @@ pub(super) fn run(loaded: &Loaded, options: &Soak) -> Result<ExitCode, Failure> 
     if !(options.rate > 0.0 && options.rate.is_finite()) {
         return Err(Failure::bad_usage(format!("--rate: `{}` must be more than 0", options.rate)));
     }
-    let secret = loaded.check()?.jwt_secret;
+    let mint = loaded.check()?.mint;
     let urls = options.url.iter().map(|url| with_prefix(url, &loaded.config.path_prefix)).collect();
     let run = format!("{:x}", jiffies() % 0xffff_ffff);
-    let plan = Plan { options: options.clone(), urls, run, secret };
+    let plan = Plan { options: options.clone(), urls, run, mint };
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
     let verdict = runtime.block_on(async {

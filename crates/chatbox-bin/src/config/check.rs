@@ -1,16 +1,24 @@
 //! Whether the values make sense together, and errors that name the key, the value and the source.
 
 use super::{Anonymous, Config, Loaded, Secret, show};
-use crate::auth::Keys;
+use crate::auth::{KeyRing, Mint, Rules, Sources};
 use chatbox_shutdown::Plan;
 use figment::Figment;
 use figment::error::Kind;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Keys whose values are never shown.
 const SECRETS: &[&str] = &["auth.jwt_secret", "store.url"];
+
+/// The settings that give a key, as they stand in messages.
+const KEY_SETTINGS: &str = "auth.jwt_secret, auth.jwt_secret_file, auth.jwt_public_key_file or auth.jwt_keys_dir";
+
+/// Clocks that differ by more are wrong, and are to be set right.
+const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 /// A configuration that the program does not start with: exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,16 +45,24 @@ pub struct Checked {
     pub config: Config,
     /// The store's URL, wherever it came from.
     pub(crate) store_url: Secret,
-    /// The key that tokens are signed with, wherever it came from.
-    pub(crate) jwt_secret: Option<Secret>,
+    /// Signs tokens for development, where there is a secret to do so.
+    pub(crate) mint: Option<Mint>,
     /// What tokens are checked against; none while no key is set.
-    pub(crate) keys: Option<Keys>,
+    pub(crate) keys: Option<Arc<KeyRing>>,
     /// Whether `?user=NAME` is believed.
     pub(crate) anonymous: bool,
     /// The phases of a shutdown.
     pub(crate) plan: Plan,
     pub(crate) messages_per_second: NonZeroU32,
     pub(crate) burst: NonZeroU32,
+}
+
+impl Checked {
+    /// A warning, where names are believed of clients on other machines.
+    pub(crate) fn anonymity(&self) -> Option<String> {
+        let at = Some(self.config.listen).filter(|at| self.anonymous && !at.ip().is_loopback())?;
+        Some(format!("auth.anonymous is `always`: whoever reaches {at} is let in under any name"))
+    }
 }
 
 /// What is wrong, and the keys that have to do with it.
@@ -99,8 +115,12 @@ impl Config {
         let url = Some(&self.store.url).filter(|url| self.store.url_file.is_none() || **url != default_url);
         let store_url =
             one_of(("store.url", url), ("store.url_file", self.store.url_file.as_deref()))?.unwrap_or(default_url);
-        let keys = Keys::load(jwt_secret.as_ref(), self.auth.jwt_public_key_file.as_deref())
-            .map_err(|(key, text)| Fault::new([key], text))?;
+        let rules = self.rules()?;
+        let keys = KeyRing::load(self.key_sources(), rules.clone()).map_err(|(key, text)| Fault::new([key], text))?;
+        if let (None, Some(key)) = (&keys, self.rule_that_is_set()) {
+            let text = format!("{key} is set and no key is, so that no token could be checked: set {KEY_SETTINGS}");
+            return Err(Fault::new([key], text));
+        }
         let anonymous = self.believes_names(keys.is_some())?;
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.level) {
             let text = format!("log.level: invalid value {:?}: {error}", self.log.level);
@@ -109,8 +129,8 @@ impl Config {
         Ok(Checked {
             config: self.clone(),
             store_url,
-            jwt_secret,
-            keys,
+            mint: jwt_secret.map(|secret| Mint { secret, rules }),
+            keys: keys.map(Arc::new),
             anonymous,
             plan,
             messages_per_second: positive("limits.messages_per_second", self.limits.messages_per_second)?,
@@ -155,6 +175,31 @@ impl Config {
         Ok(())
     }
 
+    fn rules(&self) -> Result<Rules, Fault> {
+        let auth = &self.auth;
+        if auth.leeway > MAX_LEEWAY {
+            let text = format!("auth.leeway: {:?} is more than {MAX_LEEWAY:?}", auth.leeway);
+            return Err(Fault::new(["auth.leeway"], text));
+        }
+        Ok(Rules { issuer: auth.issuer.clone(), audience: auth.audience.clone(), leeway: auth.leeway })
+    }
+
+    fn key_sources(&self) -> Sources {
+        let auth = &self.auth;
+        Sources {
+            secret: auth.jwt_secret.clone(),
+            secret_file: auth.jwt_secret_file.clone(),
+            public_key_file: auth.jwt_public_key_file.clone(),
+            dir: auth.jwt_keys_dir.clone(),
+        }
+    }
+
+    /// A setting that asks something of tokens.
+    fn rule_that_is_set(&self) -> Option<&'static str> {
+        let issuer = self.auth.issuer.as_ref().map(|_| "auth.issuer");
+        issuer.or(self.auth.audience.as_ref().map(|_| "auth.audience"))
+    }
+
     fn plan(&self) -> Result<Plan, Fault> {
         let shutdown = &self.shutdown;
         let plan =
@@ -174,17 +219,15 @@ impl Config {
             (Anonymous::Never, true) | (Anonymous::Loopback, true) => Ok(false),
             (Anonymous::Never, false) => Err(Fault::new(
                 ["auth.anonymous"],
-                "auth.anonymous is `never` and no key is set: nobody could come in; set auth.jwt_secret, \
-                 auth.jwt_secret_file or auth.jwt_public_key_file",
+                format!("auth.anonymous is `never` and no key is set: nobody could come in; set {KEY_SETTINGS}"),
             )),
             (Anonymous::Loopback, false) => match foreign {
                 None => Ok(true),
                 Some((key, at)) => Err(Fault::new(
                     [key],
                     format!(
-                        "{key}: `{at}` is not a loopback address and no key is set: set auth.jwt_secret, \
-                         auth.jwt_secret_file or auth.jwt_public_key_file, or auth.anonymous = \"always\" to let \
-                         everybody in under any name"
+                        "{key}: `{at}` is not a loopback address and no key is set: set {KEY_SETTINGS}, or \
+                         auth.anonymous = \"always\" to let everybody in under any name"
                     ),
                 )),
             },
@@ -203,11 +246,10 @@ fn one_of(
         }
         (value, None) => Ok(value.cloned()),
         (None, Some(file)) => {
-            let text = std::fs::read_to_string(file).map_err(|error| {
+            let secret = Secret::read(file).map_err(|error| {
                 Fault::new([file_key], format!("{file_key}: cannot read {}: {error}", file.display()))
             })?;
-            // Files end with a newline that is no part of the secret.
-            Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
+            Ok(Some(secret))
         }
     }
 }

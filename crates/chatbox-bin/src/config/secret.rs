@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::io;
+use std::path::Path;
 
 /// A value that may be, or contain, a secret: a key, or a URL with a password.
 ///
@@ -13,6 +15,14 @@ impl Secret {
     /// Takes a text into custody.
     pub fn new(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
+    }
+
+    /// Takes a file's text into custody, without the newline that files end with.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is not UTF-8.
+    pub fn read(file: &Path) -> io::Result<Self> {
+        Ok(Self::new(std::fs::read_to_string(file)?.trim_end_matches(['\r', '\n'])))
     }
 
     /// The text itself.

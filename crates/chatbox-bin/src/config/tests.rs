@@ -68,7 +68,7 @@ fn a_secret_may_come_from_a_file_whose_last_newline_is_none_of_it() {
         std::fs::write(&path, format!("{secret}{end}")).unwrap();
         let loaded = read(&[], &[("auth.jwt_secret_file", path.to_str().unwrap())]).unwrap();
         let checked = loaded.check().unwrap();
-        assert_eq!(checked.jwt_secret.unwrap().reveal(), secret);
+        assert_eq!(checked.mint.unwrap().secret.reveal(), secret);
         assert!(!checked.anonymous, "with a key, names are not believed");
     }
     std::fs::write(&path, "memory:\n").unwrap();

@@ -22,6 +22,24 @@ async fn the_page_is_served_with_and_without_the_slash() {
 }
 
 #[tokio::test]
+async fn every_answer_tells_browsers_to_keep_addresses_to_themselves() {
+    let server = Setup::new().start().await;
+    for path in
+        ["/chat/", "/chat/ws", "/chat/healthz", "/chat/rooms/lobby/messages", "/chat/nothing", "/nothing", "/metrics"]
+    {
+        let answer = get(server.at, path).await.unwrap();
+        for (name, value) in
+            [("referrer-policy", "no-referrer"), ("cache-control", "no-store"), ("x-content-type-options", "nosniff")]
+        {
+            assert_eq!(answer.header(name), Some(value), "{path}");
+        }
+        assert!(answer.header("content-security-policy").unwrap().starts_with("default-src 'none'; "), "{path}");
+    }
+    let peer = server.connect("alice").await;
+    assert_eq!(peer.response.header("referrer-policy"), None, "nobody follows a link from there");
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_answered_in_json() {
     for prefix in ["/chat", ""] {
         let server = Setup::new().args(["--path-prefix", prefix]).start().await;

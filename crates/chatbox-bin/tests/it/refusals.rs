@@ -40,8 +40,15 @@ async fn a_bad_flag_is_named_with_its_value_and_source() {
         ("auth.jwt_public_key_file=none", "auth.jwt_public_key_file: cannot read none: No such file or directory"),
         (
             "auth.jwt_public_key_file=key",
-            "auth.jwt_public_key_file: key: no public key in PEM for RS256, ES256 or EdDSA",
+            "auth.jwt_public_key_file: key: no public key in PEM for RS256 (2048 bits or more), ES256 or EdDSA",
         ),
+        ("auth.jwt_public_key_file=private", "auth.jwt_public_key_file: private: holds a private key"),
+        ("auth.jwt_keys_dir=none", "auth.jwt_keys_dir: cannot read none: No such file or directory"),
+        ("auth.jwt_keys_dir=.", "auth.jwt_keys_dir: ./key is named neither KID.pem nor KID.secret"),
+        ("auth.jwt_secret_file=key", "auth.jwt_secret_file: key has 6 bytes, at least 32 are needed"),
+        ("auth.issuer=me", "auth.issuer is set and no key is, so that no token could be checked: set auth.jwt_secret"),
+        ("auth.audience=us", "auth.audience is set and no key is"),
+        ("auth.leeway=10m", "auth.leeway: 600s is more than 300s"),
         ("store.url_file=none", "store.url_file: cannot read none: No such file or directory"),
         (
             "store.url=postgres://hunter2-hunter2@db",
@@ -50,9 +57,13 @@ async fn a_bad_flag_is_named_with_its_value_and_source() {
         ("store.url=hunter2-hunter2", "store.url: invalid store URL: it has no scheme"),
         ("store.url=memory:hunter2-hunter2", "store.url: invalid store URL: nothing follows memory:"),
     ] {
-        let setup = Setup::bare().args(["--listen", "127.0.0.1:0"]).set(setting).file("key", "no key");
+        let setup = Setup::bare()
+            .args(["--listen", "127.0.0.1:0"])
+            .set(setting)
+            .file("key", "no key")
+            .file("private", "-----BEGIN PRIVATE KEY-----");
         let output = setup.run(&[]).await;
-        let line = refused(&setup, &output, 2, &["key"]);
+        let line = refused(&setup, &output, 2, &["key", "private"]);
         assert!(line.starts_with(said), "{setting}: {line}");
         let key = setting.split_once('=').unwrap().0;
         assert!(line.ends_with(&format!("(command line: {key})")), "{setting}: {line}");

@@ -1,0 +1,107 @@
+//! Tokens and query strings of every shape: none makes the check panic, and only what was signed passes.
+
+use super::*;
+use axum::extract::Query;
+use http::{HeaderValue, Uri};
+use proptest::prelude::*;
+
+const SECRET: &str = "a-key-of-at-least-thirty-two-bytes-for-tests";
+
+fn doorman() -> Doorman {
+    let sources = Sources { secret: Some(Secret::new(SECRET)), ..Sources::default() };
+    let keys = KeyRing::load(sources, Rules::default()).unwrap();
+    Doorman { keys: keys.map(Arc::new), anonymous: false }
+}
+
+fn with_query(token: impl Into<String>) -> Result<Identity, AuthError> {
+    doorman().identify(&HeaderMap::new(), Credentials { token: Some(token.into()), user: None })
+}
+
+fn minted() -> String {
+    let rooms = Some(vec!["support-*".to_owned()]);
+    let mint = Mint { secret: Secret::new(SECRET), rules: Rules::default() };
+    mint.token("alice", Duration::from_secs(60), rooms).unwrap()
+}
+
+#[test]
+fn a_minted_token_says_who_where_and_for_how_long() {
+    let Identity { user, valid_for, rooms } = with_query(minted()).ok().unwrap();
+    assert_eq!(user, "alice");
+    assert!(valid_for.is_some_and(|left| (58..=60).contains(&left.as_secs())));
+    let rooms = rooms.unwrap();
+    assert!(rooms("support-7") && !rooms("lobby"));
+}
+
+#[test]
+fn user_ids_are_short_and_visible() {
+    for good in ["a", "Änne 🦀", "al'ice \"x\" \\", "東京", "नमस्ते", &"x".repeat(128)] {
+        assert_eq!(checked(good.to_owned()).as_deref(), Ok(good));
+    }
+    // Empty, too long, spaces around, control, zero width, direction, byte order mark, line separator, private, soft hyphen.
+    let bad = [
+        "",
+        &"x".repeat(129),
+        " a",
+        "a ",
+        "a\nb",
+        "a\0",
+        "a\u{200b}b",
+        "a\u{202e}b",
+        "\u{feff}a",
+        "a\u{2028}b",
+        "\u{e000}",
+        "a\u{ad}",
+    ];
+    for bad in bad {
+        assert_eq!(checked(bad.to_owned()), Err(AuthError::BadUser), "{bad:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_passes_for_a_token(token in any::<String>(), parts in "[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,80}\\.[A-Za-z0-9_-]{0,50}") {
+        prop_assert_eq!(with_query(token).err(), Some(AuthError::Invalid));
+        prop_assert_eq!(with_query(parts).err(), Some(AuthError::Invalid));
+    }
+
+    #[test]
+    fn no_bytes_in_the_header_panic_or_pass(bytes: Vec<u8>) {
+        let mut headers = HeaderMap::new();
+        for bytes in [bytes.clone(), [b"Bearer ", &*bytes].concat()] {
+            let Ok(value) = HeaderValue::from_bytes(&bytes) else { continue };
+            headers.insert(AUTHORIZATION, value);
+            prop_assert!(doorman().identify(&headers, Credentials::default()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_good_token_with_one_character_changed_is_none(at: prop::sample::Index, to in "[A-Za-z0-9_.-]") {
+        let mut token = minted();
+        let at = at.index(token.len());
+        prop_assume!(token[at..=at] != to);
+        token.replace_range(at..=at, &to);
+        prop_assert_eq!(with_query(token).err(), Some(AuthError::Invalid));
+    }
+
+    #[test]
+    fn a_payload_of_any_json_is_judged_without_a_panic(payload in ".{0,60}", sub in ".{0,20}", exp: f64) {
+        let sign = |payload: &serde_json::Value| {
+            let key = EncodingKey::from_secret(SECRET.as_bytes());
+            jsonwebtoken::encode(&Header::default(), payload, &key).unwrap()
+        };
+        let any = serde_json::from_str(&payload).unwrap_or(serde_json::Value::String(payload));
+        prop_assert!(with_query(sign(&any)).is_err());
+        let _ = with_query(sign(&serde_json::json!({ "sub": sub, "exp": exp, "iat": exp })));
+    }
+
+    #[test]
+    fn any_query_is_read_or_refused_and_a_token_is_read_as_it_was_written(query in "[!-~]{0,60}", token: String) {
+        if let Ok(uri) = format!("/ws?{query}").parse::<Uri>() {
+            let _ = Query::<Credentials>::try_from_uri(&uri);
+        }
+        let encoded: String = token.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let uri: Uri = format!("/ws?x=1&token={encoded}&y").parse().unwrap();
+        let Query(credentials) = Query::<Credentials>::try_from_uri(&uri).unwrap();
+        prop_assert_eq!(credentials.token, Some(token));
+    }
+}

@@ -1,0 +1,38 @@
+//! How much may be queued: for one connection, and for all of them together.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The bounds that all connections of a registry share, and what they have queued of them.
+///
+/// While `all` is reached, a connection counts as full as soon as it holds anything at all: peers that read their answers go on, those
+/// that do not are read no further, and the sum grows by at most one answer for each connection.
+#[derive(Debug)]
+pub(crate) struct OutboxLimits {
+    each: usize,
+    all: usize,
+    used: AtomicUsize,
+}
+
+impl OutboxLimits {
+    pub(crate) fn new(each: usize, all: usize) -> Self {
+        Self { each, all, used: AtomicUsize::new(0) }
+    }
+
+    /// How much one connection may hold now.
+    pub(crate) fn of_one(&self) -> usize {
+        if self.used() < self.all { self.each } else { 1 }
+    }
+
+    /// Bytes that all connections hold.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn take(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
