@@ -2,6 +2,7 @@
 
 mod autobahn;
 mod bench;
+mod dist;
 mod fuzz;
 mod process;
 mod python;
@@ -28,6 +29,9 @@ enum Command {
     /// Measure the service beside what it is compared to; `--help` lists the options
     #[command(disable_help_flag = true)]
     Bench(bench::Options),
+    /// Make the release artefacts in `dist/`; `--help` lists the options
+    #[command(disable_help_flag = true)]
+    Dist(dist::Options),
     /// Fuzz the transport, by default for a minute each target; needs a nightly compiler
     Fuzz(fuzz::Options),
     /// Run everything CI runs, and say what was not run and why
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Autobahn(options) => autobahn::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Dist(options) => dist::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Soak(options) => soak::run(&options),

@@ -34,6 +34,8 @@ const PICTURE: &[Edges] = &[
     ),
     edges("chatbox-client", &["chatbox-protocol"], &[]),
     edges("chatbox-core", &[], &[]),
+    // Builds the program, and reads it as a file.
+    edges("chatbox-dist", &[], &[]),
     edges("chatbox-health", &[], &[]),
     edges("chatbox-protocol", &[], &[]),
     edges("chatbox-rooms", &["chatbox-core", "chatbox-protocol", "chatbox-store"], &[]),
