@@ -6,7 +6,7 @@ mod scratch;
 mod summary;
 
 use crate::workspace::cargo;
-use crate::{autobahn, process, soak};
+use crate::{autobahn, dist, process, soak};
 use anyhow::Result;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use std::env;
@@ -68,6 +68,7 @@ const STEPS: &[Step] = &[
     },
     Step { name: "docs", about: "the documentation builds without a warning", run: |_| docs() },
     Step { name: "scratch-crates", about: "each library works alone, as its README says", run: |_| scratch::run_all() },
+    Step { name: "dist", about: "the release artefacts, and whether the crates can be published", run: |_| release() },
     Step {
         name: "dependencies",
         about: "licences, versions and sources of what we depend on",
@@ -158,6 +159,14 @@ fn docs() -> Result<Outcome> {
     let mut doc = cargo();
     doc.args(["doc", "--workspace", "--all-features", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings");
     passes(&mut doc)
+}
+
+fn release() -> Result<Outcome> {
+    if cfg!(not(target_os = "linux")) {
+        return Ok(Outcome::NotRun("releases are made on Linux".to_owned()));
+    }
+    dist::make(&["--allow-dirty"])?;
+    Ok(Outcome::Passed)
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Images of a few bytes, read back.
 
 use super::archive;
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, root};
 use crate::libraries::{Library, System};
 use crate::target::Target;
 use crate::verify::Image;
 use std::collections::BTreeMap;
+use std::fs;
 
 const LIBRARIES: [&str; 3] = ["libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2"];
 
@@ -65,4 +66,26 @@ fn a_changed_byte_is_found() {
     image[program + 20] ^= 1;
     let error = Image::read(&image).unwrap_err().to_string();
     assert!(error.ends_with("is something else"), "{error}");
+}
+
+#[test]
+fn who_builds_with_an_engine_gets_the_same_settings() {
+    let read = |path| fs::read_to_string(root().join(path)).unwrap();
+    let (recipe, toolchain) = (read("deploy/Containerfile"), read("rust-toolchain.toml"));
+    let image = Image::read(&image(&LIBRARIES, "/lib64/ld-linux-x86-64.so.2")).unwrap();
+    let config = image.configuration.config().as_ref().unwrap();
+    let only = |values: &Option<Vec<String>>| values.as_ref().map(|values| values.join(" ")).unwrap();
+    let compiler = toolchain.split('"').nth(1).unwrap();
+    for line in [
+        format!("FROM docker.io/library/rust:{compiler}-bookworm AS build"),
+        format!("USER {}", config.user().as_ref().unwrap()),
+        format!("WORKDIR {}", config.working_dir().as_ref().unwrap()),
+        format!("VOLUME {}", only(config.volumes())),
+        format!("ENV {}", only(config.env())),
+        format!("EXPOSE {}", only(config.exposed_ports())),
+        format!("STOPSIGNAL {}", config.stop_signal().as_ref().unwrap()),
+        format!("ENTRYPOINT [\"{}\"]", only(config.entrypoint())),
+    ] {
+        assert!(recipe.lines().any(|written| written == line), "deploy/Containerfile lacks `{line}`");
+    }
 }
