@@ -12,7 +12,7 @@ use axum::routing::get;
 
 use crate::gate::Position;
 use crate::probe::Probe;
-use crate::{Check, Gate, Readiness, Status};
+use crate::{Check, Gate, Hysteresis, Readiness, Status};
 
 /// Answers whether the service is alive and whether it wants traffic.
 ///
@@ -28,7 +28,7 @@ impl Health {
     pub fn builder() -> Builder {
         let gate = Gate::new("starting");
         gate.open("running");
-        Builder { gate, checks: BTreeMap::new(), timeout: Duration::from_secs(2), cache: Duration::from_secs(1) }
+        Builder { gate, checks: BTreeMap::new(), timeout: Duration::from_secs(2), cache: Duration::from_millis(500) }
     }
 
     /// Asks the gate and every check.
@@ -86,7 +86,7 @@ impl fmt::Debug for Health {
 #[must_use]
 pub struct Builder {
     gate: Gate,
-    checks: BTreeMap<Cow<'static, str>, Box<dyn Check>>,
+    checks: BTreeMap<Cow<'static, str>, (Hysteresis, Box<dyn Check>)>,
     timeout: Duration,
     cache: Duration,
 }
@@ -99,27 +99,41 @@ impl Builder {
         self
     }
 
-    /// Adds a check that must pass for the service to be ready.
+    /// Adds a check that must pass for the service to be ready, with the default [`Hysteresis`].
     ///
     /// # Panics
     ///
     /// When a check of that name was added already.
-    pub fn check(mut self, name: impl Into<Cow<'static, str>>, check: impl Check + 'static) -> Self {
+    pub fn check(self, name: impl Into<Cow<'static, str>>, check: impl Check + 'static) -> Self {
+        self.check_with(name, Hysteresis::default(), check)
+    }
+
+    /// Adds a check that says itself how many failures in a row make it not ready.
+    ///
+    /// # Panics
+    ///
+    /// When a check of that name was added already.
+    pub fn check_with(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        hysteresis: Hysteresis,
+        check: impl Check + 'static,
+    ) -> Self {
         let name = name.into();
         assert!(!self.checks.contains_key(&name), "there is a check named {name:?} already");
-        self.checks.insert(name, Box::new(check));
+        self.checks.insert(name, (hysteresis, Box::new(check)));
         self
     }
 
-    /// How long each check may take. Default: 2 s. It bounds how long a readiness probe takes, so
-    /// it belongs below the `timeoutSeconds` of whoever probes.
+    /// How long each run of a check may take. Default: 2 s. It bounds how long a readiness probe
+    /// takes, so it belongs below the `timeoutSeconds` of whoever probes.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
     /// How long a result, good or bad, is used again, counted from the completion of its run.
-    /// Default: 1 s. Zero: only callers that wait at the same time share a run.
+    /// Default: 500 ms. Zero: only callers that wait at the same time share a run.
     pub fn cache(mut self, cache: Duration) -> Self {
         self.cache = cache;
         self
@@ -127,9 +141,11 @@ impl Builder {
 
     /// Nothing is run before the first probe.
     pub fn build(self) -> Health {
-        let probe = |check| Arc::new(Probe::new(check, self.timeout, self.cache));
+        let probe =
+            |(hysteresis, check)| Arc::new(Probe::new(check, hysteresis, self.timeout, self.cache, self.gate.clone()));
         let probes = self.checks.into_iter().map(|(name, check)| (name, probe(check)));
-        Health { gate: self.gate, probes: Arc::new(probes.collect()) }
+        let probes = Arc::new(probes.collect());
+        Health { gate: self.gate, probes }
     }
 }
 

@@ -4,6 +4,7 @@
 mod check;
 mod gate;
 mod health;
+mod hysteresis;
 #[cfg(feature = "mongodb")]
 mod mongo;
 mod probe;
@@ -12,6 +13,7 @@ mod readiness;
 pub use check::{BoxError, Check, CheckError};
 pub use gate::Gate;
 pub use health::{Builder, Health};
+pub use hysteresis::Hysteresis;
 #[cfg(feature = "mongodb")]
 pub use mongo::{ConnectError, MongoPing};
 pub use readiness::{CheckReport, Readiness, Status};

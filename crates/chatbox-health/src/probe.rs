@@ -1,28 +1,38 @@
-//! One check with its timeout, its single flight and its cached result.
+//! One check with its timeout, its single flight, its cached result and its second try.
 
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::{Check, CheckError, CheckReport, Status};
+use crate::hysteresis::Verdict;
+use crate::{Check, CheckError, CheckReport, Gate, Hysteresis, Status};
 
 /// Runs a check at most once at a time and remembers what came out.
 pub(crate) struct Probe {
     check: Box<dyn Check>,
+    hysteresis: Hysteresis,
     timeout: Duration,
     /// How long a result is used, from the completion of its run.
     cache: Duration,
+    gate: Gate,
     known: watch::Sender<Known>,
 }
 
 impl Probe {
-    pub(crate) fn new(check: Box<dyn Check>, timeout: Duration, cache: Duration) -> Self {
-        let known =
-            Known { report: report(None, Err(CheckError::NotChecked)), fresh_until: None, running: false, runs: 0 };
-        Self { check, timeout, cache, known: watch::Sender::new(known) }
+    pub(crate) fn new(
+        check: Box<dyn Check>,
+        hysteresis: Hysteresis,
+        timeout: Duration,
+        cache: Duration,
+        gate: Gate,
+    ) -> Self {
+        let verdict = Verdict::default();
+        let report = report(verdict, None, Err(CheckError::NotChecked));
+        let known = Known { verdict, report, fresh_until: None, running: false, runs: 0 };
+        Self { check, hysteresis, timeout, cache, gate, known: watch::Sender::new(known) }
     }
 
     /// What the latest completed run found.
@@ -43,7 +53,7 @@ impl Probe {
             false // Nobody waits for a run to begin.
         });
         if start {
-            tokio::spawn(Run::of(Arc::clone(self)).complete());
+            tokio::spawn(run(Arc::clone(self)));
         }
         let mut known = self.known.subscribe();
         async move {
@@ -57,8 +67,23 @@ impl Probe {
     }
 }
 
+/// Runs the check, and again if it is suspect: a verdict must not wait for the next caller, who may come in ten seconds.
+async fn run(probe: Arc<Probe>) {
+    // On a task of its own: it may panic.
+    let _ = tokio::spawn(Run::of(Arc::clone(&probe)).complete()).await;
+    let retry = probe.known.borrow().retry();
+    if let Some(retry) = retry {
+        sleep_until(retry).await;
+        if probe.gate.is_open() {
+            // Nothing happens if somebody asked just before. The run that begins sees to the next one.
+            drop(probe.refresh());
+        }
+    }
+}
+
 /// What a probe remembers.
 struct Known {
+    verdict: Verdict,
     report: CheckReport,
     fresh_until: Option<Instant>,
     running: bool,
@@ -71,18 +96,25 @@ impl Known {
         self.fresh_until.is_none_or(|until| Instant::now() >= until)
     }
 
-    /// Takes in the result of a run: the one place where a result becomes a verdict.
-    fn record(&mut self, latency: Duration, outcome: Result<(), CheckError>, cache: Duration) {
-        self.report = report(Some(latency), outcome);
-        self.fresh_until = Some(Instant::now() + cache);
+    /// When the check is to be run again although nobody asks.
+    fn retry(&self) -> Option<Instant> {
+        self.fresh_until.filter(|_| self.verdict.is_suspect())
+    }
+
+    /// Takes in the result of a run: the one place where results become a verdict.
+    fn record(&mut self, latency: Duration, outcome: Result<(), CheckError>, cache: Duration, hysteresis: Hysteresis) {
+        self.verdict.on_run(outcome.is_ok(), hysteresis.failure_threshold);
+        self.report = report(self.verdict, Some(latency), outcome);
+        let pause = if self.verdict.is_suspect() { hysteresis.retry_after } else { cache };
+        self.fresh_until = Some(Instant::now() + pause);
         self.running = false;
         self.runs += 1;
     }
 }
 
-fn report(latency: Option<Duration>, outcome: Result<(), CheckError>) -> CheckReport {
+fn report(verdict: Verdict, latency: Option<Duration>, outcome: Result<(), CheckError>) -> CheckReport {
     CheckReport {
-        status: Status::ready_if(outcome.is_ok()),
+        status: Status::ready_if(verdict.is_ready()),
         latency_ms: latency.map(|latency| latency.as_millis().try_into().unwrap_or(u64::MAX)),
         error: outcome.err(),
     }
@@ -102,7 +134,9 @@ impl Run {
     }
 
     async fn complete(mut self) {
-        let limit = self.probe.timeout;
+        let suspect = self.probe.known.borrow().verdict.is_suspect();
+        let limit =
+            if suspect { self.probe.timeout.min(self.probe.hysteresis.retry_timeout) } else { self.probe.timeout };
         let outcome = timeout(limit, async { self.probe.check.check().await }).await;
         self.outcome = Some(match outcome {
             Ok(outcome) => outcome.map_err(|error| CheckError::failed(&error)),
@@ -117,7 +151,7 @@ impl Drop for Run {
             .outcome
             .take()
             .unwrap_or_else(|| Err(if std::thread::panicking() { CheckError::Panicked } else { CheckError::Aborted }));
-        let (latency, cache) = (self.began.elapsed(), self.probe.cache);
-        self.probe.known.send_modify(|known| known.record(latency, outcome, cache));
+        let (latency, cache, hysteresis) = (self.began.elapsed(), self.probe.cache, self.probe.hysteresis);
+        self.probe.known.send_modify(|known| known.record(latency, outcome, cache, hysteresis));
     }
 }

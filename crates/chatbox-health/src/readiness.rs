@@ -21,7 +21,7 @@ pub struct Readiness {
     pub status: Status,
     /// The phase that the gate is in.
     pub phase: &'static str,
-    /// The latest result of each check, by name.
+    /// What is known of each check, by name.
     pub checks: BTreeMap<Cow<'static, str>, CheckReport>,
 }
 
@@ -59,16 +59,17 @@ impl Status {
     }
 }
 
-/// The latest result of one check.
+/// What is known of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CheckReport {
-    /// Whether the check passed.
+    /// Whether the check counts as passing: by its latest run, or because too few have failed in a
+    /// row ([`Hysteresis`](crate::Hysteresis)).
     pub status: Status,
-    /// How long the check took, in whole milliseconds; absent before its first run has ended.
+    /// How long its latest run took, in whole milliseconds; absent before its first run has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
-    /// Why the check did not pass; absent when it did.
+    /// Why its latest run did not pass; absent when it did. A check that is still ready can have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<CheckError>,
 }

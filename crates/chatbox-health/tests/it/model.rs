@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chatbox_health::{Gate, Health};
+use chatbox_health::{Gate, Health, Hysteresis};
 use proptest::prelude::*;
 use tokio::time::advance;
 
@@ -57,7 +57,7 @@ async fn compare_with_model(events: Vec<Event>) {
     let health = Health::builder()
         .gate(gate.clone())
         .cache(Duration::from_millis(CACHE_MS))
-        .check("dependency", {
+        .check_with("dependency", Hysteresis::NONE, {
             let (up, runs) = (Arc::clone(&up), Arc::clone(&runs));
             move || {
                 runs.fetch_add(1, Ordering::SeqCst);

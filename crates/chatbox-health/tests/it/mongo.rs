@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
-use chatbox_health::{Health, MongoPing, Readiness};
+use chatbox_health::{Health, Hysteresis, MongoPing, Readiness};
 use mongodb::Client;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -120,7 +120,7 @@ async fn a_frozen_server_is_not_ready_within_the_timeout_and_ready_once_thawed()
     let shared = MongoPing::new(Client::with_uri_str(&uri).await.unwrap());
     for ping in [own, shared] {
         // Without the cache, so that each question is a ping.
-        let health = Health::builder().cache(Duration::ZERO).check("mongodb", ping).build();
+        let health = Health::builder().cache(Duration::ZERO).check_with("mongodb", Hysteresis::NONE, ping).build();
         // The ping that finds the server frozen goes out on a pooled connection.
         recovered(&health).await;
         let frozen = Frozen::freeze(pid.clone());
