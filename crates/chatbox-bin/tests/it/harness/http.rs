@@ -19,7 +19,7 @@ impl Response {
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        let status = head.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
+        let status = head.strip_prefix("HTTP/1.").unwrap()[2..5].parse().unwrap();
         Some(Self { status, head, body: String::from_utf8_lossy(&bytes[end + 4..]).into_owned() })
     }
 

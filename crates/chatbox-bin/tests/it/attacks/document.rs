@@ -1,0 +1,77 @@
+//! The table in `docs/security.md`, compared with what was observed.
+
+use super::stage::Row;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+const BEGIN: &str = "<!-- The attacks: written by a test, see crates/chatbox-bin/tests/it/attacks.rs -->\n";
+const END: &str = "\n<!-- The end of the attacks -->";
+
+/// Rows that belong together.
+pub(super) struct Group {
+    pub(super) name: &'static str,
+    pub(super) rows: Vec<Row>,
+}
+
+/// Asserts that the document says what was observed; writes it there if `UPDATE_TABLE` is set and nothing has failed.
+pub(super) fn compare(groups: &[Group]) {
+    let failures: Vec<_> = rows(groups).map(|row| &*row.observed).filter(|text| text.starts_with("FAILED")).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    let file = root().join("docs/security.md");
+    let document = std::fs::read_to_string(&file).unwrap();
+    let (before, rest) = document.split_once(BEGIN).expect("the document marks where the table begins");
+    let (table, after) = rest.split_once(END).expect("the document marks where the table ends");
+    let observed = render(groups);
+    if std::env::var_os("UPDATE_TABLE").is_some() {
+        std::fs::write(&file, [before, BEGIN, &observed, END, after].concat()).unwrap();
+        return;
+    }
+    let differences = differences(table, &observed);
+    assert!(differences.is_empty(), "docs/security.md (-) and what was observed (+) differ:\n{differences}");
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn rows(groups: &[Group]) -> impl Iterator<Item = &Row> {
+    groups.iter().flat_map(|group| &group.rows)
+}
+
+fn render(groups: &[Group]) -> String {
+    let mut out = String::new();
+    for Group { name, rows } in groups {
+        let _ = write!(out, "\n### {name}\n\n| attack | expected | observed | memory |\n|---|---|---|---|\n");
+        for Row { attack, expected, observed, memory } in rows {
+            let _ = writeln!(out, "| {attack} | {expected} | {observed} | ≤ {memory} MiB |");
+        }
+    }
+    out
+}
+
+fn differences(document: &str, observed: &str) -> String {
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (old, new) = (lines(document), lines(observed));
+    let gone = old.iter().filter(|line| !new.contains(line)).map(|line| format!("- {line}\n"));
+    let come = new.iter().filter(|line| !old.contains(line)).map(|line| format!("+ {line}\n"));
+    gone.chain(come).collect()
+}
+
+#[test]
+fn rows_that_differ_are_told() {
+    assert_eq!(differences("| a |\n| b |", "| a |\n| c |"), "- | b |\n+ | c |\n");
+    assert_eq!(differences("| a |", "| a |"), "");
+}
+
+#[test]
+fn the_parsers_and_their_tests_are_where_the_document_says() {
+    let document = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let parsers = document.split_once("## Parsers").unwrap().1;
+    let files: Vec<_> = parsers.split('`').filter(|text| text.starts_with("crates/")).collect();
+    let missing: Vec<_> = files.iter().filter(|file| !root().join(file).is_file()).collect();
+    assert!(!files.is_empty() && missing.is_empty(), "{missing:?}");
+    for test in files.iter().filter(|file| file.contains("tests")) {
+        let text = std::fs::read_to_string(root().join(test)).unwrap();
+        assert!(text.contains("proptest!"), "{test} has no property");
+    }
+}
