@@ -56,6 +56,11 @@ const STEPS: &[Step] = &[
     },
     Step { name: TESTS, about: "unit and integration tests, and the tidy checks", run: tests },
     Step {
+        name: "manifests",
+        about: "what is in deploy/, against the API, the program and its metrics",
+        run: |_| manifests(),
+    },
+    Step {
         name: "doc-tests",
         about: "the examples in the documentation",
         run: |_| passes(cargo().args(["test", "--workspace", "--all-features", "--doc"])),
@@ -131,13 +136,19 @@ fn tests(session: &mut Session) -> Result<Outcome> {
         // All that nextest runs, but without its time limits and its turns for the heavy tests.
         command.args(["test", "--lib", "--bins", "--tests", "--examples"]);
     }
-    command.args(["--workspace", "--all-features", "--no-fail-fast"]);
+    // What the smoke test needs is compiled for the step that runs its tests.
+    command.args(["--workspace", "--exclude", "chatbox-smoke", "--all-features", "--no-fail-fast"]);
     // Taken, so that the server ends with this step.
     let server = session.mongodb.take();
     if let Some(server) = &server {
         command.envs(server.environment());
     }
     passes(&mut command)
+}
+
+fn manifests() -> Result<Outcome> {
+    passes(cargo().args(["build", "--package", "chatbox-bin", "--all-features"]))?;
+    passes(cargo().args(["test", "--package", "chatbox-smoke", "--all-features", "--", "--nocapture"]))
 }
 
 fn conformance(session: &mut Session) -> Result<Outcome> {

@@ -115,12 +115,15 @@ pub struct Soak {
     /// Messages a second that each client sends.
     #[arg(long, default_value_t = 5.0)]
     pub rate: f64,
-    /// How long.
+    /// How long; Ctrl-C ends it earlier, with a result.
     #[arg(long = "for", default_value = "60s", value_parser = humantime::parse_duration)]
     pub lasting: Duration,
     /// Bytes of one message's text.
     #[arg(long, default_value_t = 64)]
     pub bytes: usize,
+    /// Further connections that never read and never answer a Close.
+    #[arg(long, default_value_t = 0)]
+    pub stubborn: u32,
     /// The result as one JSON object.
     #[arg(long)]
     pub json: bool,

@@ -40,6 +40,8 @@ const PICTURE: &[Edges] = &[
     edges("chatbox-protocol", &[], &[]),
     edges("chatbox-rooms", &["chatbox-core", "chatbox-protocol", "chatbox-store"], &[]),
     edges("chatbox-shutdown", &[], &[]),
+    // Deploys the program, and sees it from outside.
+    edges("chatbox-smoke", &[], &[]),
     edges("chatbox-store", &[], &[]),
     edges("chatbox-ws", &["chatbox-core"], &["chatbox-shutdown"]),
     Edges { at_most: true, ..edges("xtask", &["chatbox-client"], &[]) },

@@ -3,6 +3,7 @@
 
 mod fleet;
 mod ledger;
+mod stubborn;
 mod verdict;
 
 use super::Failure;
@@ -63,6 +64,9 @@ pub(super) fn run(loaded: &Loaded, options: &Soak) -> Result<ExitCode, Failure> 
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
     let verdict = runtime.block_on(async {
+        let _stubborn = stubborn::open(&plan)
+            .await
+            .map_err(|error| Failure::at_run_time(format!("a stubborn connection cannot be opened: {error:#}")))?;
         let fleet = Fleet::launch(plan).map_err(|error| Failure::bad_usage(format!("--url: {error}")))?;
         Ok::<_, Failure>(fleet.run(SETTLE).await)
     })?;

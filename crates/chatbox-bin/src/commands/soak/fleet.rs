@@ -136,12 +136,24 @@ impl Fleet {
         self.verdict(stored)
     }
 
+    /// Tells how it goes until the time is over, or somebody has seen enough.
     async fn watch(&self) {
-        let end = tokio::time::Instant::now() + self.shared.plan.options.lasting;
+        tokio::select! {
+            () = tokio::time::sleep(self.shared.plan.options.lasting) => {}
+            _ = tokio::signal::ctrl_c() => {}
+            () = self.tell() => {}
+        }
+    }
+
+    /// Tells that all are connected as soon as they are, and then from time to time how it goes.
+    async fn tell(&self) {
+        let connected = || self.clients.iter().filter(|client| client.stats().is_connected).count();
+        let mut next = tokio::time::Instant::now() + PROGRESS;
+        while connected() < self.clients.len() && tokio::time::Instant::now() < next {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         loop {
-            let step = tokio::time::Instant::now() + PROGRESS;
-            tokio::time::sleep_until(step.min(end)).await;
-            let connected = self.clients.iter().filter(|client| client.stats().is_connected).count();
+            let connected = connected();
             eprintln!(
                 "{:>6.1} s  {connected}/{} connected  {} sent  {} delivered  longest stall {} ms",
                 self.shared.begun.elapsed().as_secs_f64(),
@@ -150,9 +162,8 @@ impl Fleet {
                 self.shared.delivered.load(Ordering::Relaxed),
                 self.shared.longest_stall_ms.load(Ordering::Relaxed),
             );
-            if tokio::time::Instant::now() >= end {
-                return;
-            }
+            tokio::time::sleep_until(next).await;
+            next += PROGRESS;
         }
     }
 
@@ -305,6 +316,7 @@ fn note(shared: &Shared, index: usize, room: usize, (id, begun, answer): (String
 /// Takes the events of one client, and writes down what it saw.
 async fn receive(shared: Arc<Shared>, index: usize, mut events: Events) {
     let mut last: Option<Instant> = None;
+    let mut was_up = false;
     while let Some(event) = events.next().await {
         match event {
             Event::Message { seq, user, id, body, .. } => {
@@ -325,7 +337,11 @@ async fn receive(shared: Arc<Shared>, index: usize, mut events: Events) {
                 let detail = format!("client {index} missed {from} to {to}");
                 shared.notes().violations.push(Violation::new("gap", detail));
             }
-            Event::Disconnected { reason, .. } => *shared.notes().ends.entry(end(&reason)).or_default() += 1,
+            Event::Connected { .. } => was_up = true,
+            Event::Disconnected { reason, .. } => {
+                let how = end(&reason, std::mem::take(&mut was_up));
+                *shared.notes().ends.entry(how).or_default() += 1;
+            }
             Event::Closed { reason } if reason != Reason::Requested => {
                 let detail = format!("client {index} was sent away: {reason}");
                 shared.notes().violations.push(Violation::new("sent_away", detail));
@@ -335,12 +351,13 @@ async fn receive(shared: Arc<Shared>, index: usize, mut events: Events) {
     }
 }
 
-/// A word for how a connection ended.
-fn end(reason: &Reason) -> String {
+/// A word for how a connection ended, or a try to get one: 1006 is for a connection that was up.
+fn end(reason: &Reason, was_up: bool) -> String {
     match reason {
         Reason::Close { code, text } => format!("close {code} {text}").trim_end().to_owned(),
         Reason::Refused { status, error, .. } => format!("refused {status} {error}").trim_end().to_owned(),
         Reason::Network(error) if error.contains("refused") => "connection refused".to_owned(),
+        Reason::Network(_) | Reason::Silent(_) if !was_up => "no connection".to_owned(),
         Reason::Network(error) if error.contains("reset") => "1006 connection reset".to_owned(),
         Reason::Network(_) => "1006 connection lost".to_owned(),
         Reason::Silent(_) => "1006 silent".to_owned(),

@@ -1,0 +1,136 @@
+//! The command line, and a run from its first step to the last thing that is removed.
+
+use crate::flow::{self, Clients, Runtime, Scenario, step};
+use crate::manifests::root;
+use crate::podman::{self, Podman};
+use crate::prepare::{Inject, Wanted};
+use crate::report::Table;
+use anyhow::{Context, Result, bail};
+use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Deploys chatbox to a real pod runtime, ends pods under a fleet of clients, and checks what was promised about it.
+#[derive(Parser)]
+#[command(name = "cargo xtask k8s-smoke", bin_name = "cargo xtask k8s-smoke", max_term_width = 120)]
+struct Options {
+    /// What runs the pods
+    #[arg(long, value_enum)]
+    runtime: Kind,
+    /// One of deploy/k8s/overlays; by default `dev`
+    #[arg(long, default_value = "dev")]
+    overlay: String,
+    /// An image that the runtime has, or can pull; by default the archive is loaded
+    #[arg(long, value_name = "REF", conflicts_with = "archive")]
+    image: Option<String>,
+    /// The image's archive; by default what `cargo xtask dist` left in dist/
+    #[arg(long, value_name = "FILE")]
+    archive: Option<PathBuf>,
+    /// A MongoDB that pods can reach, for the overlays that store messages there
+    #[arg(long, value_name = "URL")]
+    mongodb_url: Option<String>,
+    /// Clients that chat
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    clients: u32,
+    /// Rooms they are spread over
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    rooms: u32,
+    /// Messages a second from each
+    #[arg(long, default_value_t = 1.0)]
+    rate: f64,
+    /// Clients that never answer a Close, where that is tried
+    #[arg(long, default_value_t = 6)]
+    stubborn: u32,
+    /// Only these, in this order
+    #[arg(long, value_enum, value_delimiter = ',')]
+    scenario: Vec<Scenario>,
+    /// The result as JSON
+    #[arg(long)]
+    json: bool,
+    /// Break something on purpose: the run has to fail
+    #[arg(long, value_enum, hide = true)]
+    inject: Option<Inject>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// podman on this machine
+    Podman,
+}
+
+/// Runs what the command line asks for: exit code 0 if everything was as promised, 1 if not, 2 if it could not be tried.
+pub async fn run() -> ExitCode {
+    let options = Options::parse();
+    match smoke(&options).await {
+        Ok(table) => {
+            if options.json {
+                println!("{}", table.to_json());
+            } else {
+                print!("\n{table}");
+            }
+            if table.all_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("k8s-smoke: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn smoke(options: &Options) -> Result<Table> {
+    if options.overlay == "prod" && options.mongodb_url.is_none() {
+        bail!("the overlay `prod` needs a MongoDB: --mongodb-url");
+    }
+    let archive = match (&options.image, &options.archive) {
+        (Some(_), _) => None,
+        (None, Some(archive)) => Some(archive.clone()),
+        (None, None) => Some(newest_archive()?),
+    };
+    let wanted = Wanted {
+        overlay: options.overlay.clone(),
+        image: options.image.clone().unwrap_or_else(|| concat!("chatbox:", env!("CARGO_PKG_VERSION")).to_owned()),
+        mongodb_url: options.mongodb_url.clone(),
+        inject: options.inject,
+    };
+    match options.runtime {
+        Kind::Podman => {
+            if let Some(missing) = podman::missing() {
+                bail!("{missing}");
+            }
+            go(Podman::new(&wanted, archive).await?, options).await
+        }
+    }
+}
+
+/// Runs the flow, and removes what it made: also when it fails, and when somebody has seen enough.
+async fn go(mut runtime: impl Runtime, options: &Options) -> Result<Table> {
+    let scenarios = if options.scenario.is_empty() { &Scenario::ALL[..] } else { &options.scenario };
+    let clients =
+        Clients { count: options.clients, rooms: options.rooms, rate: options.rate, stubborn: options.stubborn };
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let result = tokio::select! {
+        result = flow::run(&mut runtime, scenarios, clients) => result,
+        _ = interrupt.recv() => Err(anyhow::anyhow!("interrupted")),
+        _ = terminate.recv() => Err(anyhow::anyhow!("terminated")),
+    };
+    step("removing what was made");
+    let removed = runtime.clean_up().await.context("not everything could be removed");
+    let table = result?;
+    removed?;
+    Ok(table)
+}
+
+/// What `cargo xtask dist` made last for this kind of machine.
+fn newest_archive() -> Result<PathBuf> {
+    let begin = concat!("chatbox-", env!("CARGO_PKG_VERSION"), "-");
+    let of_this_machine = |name: &str| {
+        name.starts_with(begin) && name.contains(std::env::consts::ARCH) && name.ends_with("-linux-gnu.oci.tar")
+    };
+    let entries = std::fs::read_dir(root().join("dist")).into_iter().flatten().flatten();
+    let archives = entries.filter(|entry| of_this_machine(&entry.file_name().to_string_lossy()));
+    let newest = archives.max_by_key(|entry| entry.metadata().and_then(|metadata| metadata.modified()).ok());
+    newest
+        .map(|entry| entry.path())
+        .context("there is no image in dist/: `cargo xtask dist` makes it, or name an --image")
+}

@@ -1,0 +1,12 @@
+//! Manifests as typed objects, and the smoke test that deploys them.
+
+mod cli;
+mod evidence;
+mod flow;
+mod judge;
+pub mod manifests;
+mod podman;
+mod prepare;
+mod report;
+
+pub use cli::run;
