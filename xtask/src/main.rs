@@ -7,6 +7,7 @@ mod fuzz;
 mod process;
 mod python;
 mod readme;
+mod smoke;
 mod soak;
 mod test;
 mod workspace;
@@ -34,6 +35,9 @@ enum Command {
     Dist(dist::Options),
     /// Fuzz the transport, by default for a minute each target; needs a nightly compiler
     Fuzz(fuzz::Options),
+    /// Deploy to a real pod runtime, end pods, and check what was promised; `--help` lists the options
+    #[command(disable_help_flag = true)]
+    K8sSmoke(smoke::Options),
     /// Run everything CI runs, and say what was not run and why
     Test(test::Options),
     /// Break the service by a seeded plan under a fleet of clients, and check that nothing is lost
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Dist(options) => dist::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::K8sSmoke(options) => smoke::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Soak(options) => soak::run(&options),
     }

@@ -6,7 +6,7 @@ mod scratch;
 mod summary;
 
 use crate::workspace::cargo;
-use crate::{autobahn, dist, process, soak};
+use crate::{autobahn, dist, process, smoke, soak};
 use anyhow::Result;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use std::env;
@@ -74,6 +74,7 @@ const STEPS: &[Step] = &[
     Step { name: "docs", about: "the documentation builds without a warning", run: |_| docs() },
     Step { name: "scratch-crates", about: "each library works alone, as its README says", run: |_| scratch::run_all() },
     Step { name: "dist", about: "the release artefacts, and whether the crates can be published", run: |_| release() },
+    Step { name: "k8s-smoke", about: "pods ended under a fleet of clients, by podman", run: pods },
     Step {
         name: "dependencies",
         about: "licences, versions and sources of what we depend on",
@@ -178,6 +179,14 @@ fn release() -> Result<Outcome> {
     }
     dist::make(&["--allow-dirty"])?;
     Ok(Outcome::Passed)
+}
+
+/// On the image that the step before has made.
+fn pods(session: &mut Session) -> Result<Outcome> {
+    if cfg!(not(target_os = "linux")) {
+        return Ok(Outcome::NotRun("podman runs pods on Linux".to_owned()));
+    }
+    Ok(smoke::in_ci(session.strict)?.map_or(Outcome::Passed, Outcome::NotRun))
 }
 
 #[cfg(test)]

@@ -48,6 +48,9 @@ struct Options {
     /// The result as JSON
     #[arg(long)]
     json: bool,
+    /// Print the Debian packages that this needs and that are not here
+    #[arg(long, hide = true)]
+    needs: bool,
     /// Break something on purpose: the run has to fail
     #[arg(long, value_enum, hide = true)]
     inject: Option<Inject>,
@@ -62,6 +65,10 @@ enum Kind {
 /// Runs what the command line asks for: exit code 0 if everything was as promised, 1 if not, 2 if it could not be tried.
 pub async fn run() -> ExitCode {
     let options = Options::parse();
+    if options.needs {
+        println!("{}", podman::missing().join(" "));
+        return ExitCode::SUCCESS;
+    }
     match smoke(&options).await {
         Ok(table) => {
             if options.json {
@@ -95,8 +102,13 @@ async fn smoke(options: &Options) -> Result<Table> {
     };
     match options.runtime {
         Kind::Podman => {
-            if let Some(missing) = podman::missing() {
-                bail!("{missing}");
+            let missing = podman::missing();
+            if !missing.is_empty() {
+                let names = missing.join(" ");
+                bail!("not everything is here; on Debian: apt-get install --no-install-recommends {names}");
+            }
+            if !rustix::process::geteuid().is_root() {
+                bail!("pods are reached by their addresses, which takes root");
             }
             go(Podman::new(&wanted, archive).await?, options).await
         }

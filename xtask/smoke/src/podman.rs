@@ -196,7 +196,7 @@ impl Runtime for Podman {
             let image = loaded.lines().find_map(|line| line.strip_prefix("Loaded image: "));
             self.image = image.with_context(|| format!("podman loaded no image: {loaded}"))?.to_owned();
         }
-        self.cli.run(&["network", "create", &self.names.network()]).await?;
+        self.cli.run(&["network", "create", "--disable-dns", &self.names.network()]).await?;
         for claim in pod::claims(&self.prepared) {
             // What `fsGroup` asks for in a cluster.
             let volume = self.names.object(&claim);

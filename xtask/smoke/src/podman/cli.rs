@@ -10,31 +10,23 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 /// What is needed, where it may lie beside the path, and the Debian package that has it.
-const NEEDED: [(&str, &[&str], &str); 4] = [
+const NEEDED: [(&str, &[&str], &str); 5] = [
     ("podman", &[], "podman"),
     ("runc", &["/usr/sbin"], "runc"),
     // Podman makes the image of a pod's own process of it.
     ("catatonit", &["/usr/libexec/podman", "/usr/lib/podman"], "catatonit"),
     ("netavark", &["/usr/lib/podman", "/usr/libexec/podman"], "netavark"),
+    ("iptables", &["/usr/sbin"], "iptables"),
 ];
 
-/// What pods cannot be run without and is not here, with how to get it; `None` if they can.
-pub(crate) fn missing() -> Option<String> {
+/// The Debian packages that pods cannot be run without and that are not here.
+pub(crate) fn missing() -> Vec<&'static str> {
     let path = env::var_os("PATH").unwrap_or_default();
     let is_there = |name: &str, beside: &[&str]| {
         env::split_paths(&path).chain(beside.iter().map(PathBuf::from)).any(|folder| folder.join(name).is_file())
     };
     let missing = NEEDED.iter().filter(|(name, beside, _)| !is_there(name, beside));
-    let packages: Vec<&str> = missing.map(|(_, _, package)| *package).collect();
-    if !packages.is_empty() {
-        let all = packages.join(" ");
-        return Some(format!(
-            "{} not here; on Debian: apt-get install --no-install-recommends {all}",
-            packages.join(", ")
-        ));
-    }
-    // Pods of other users are not reached by their addresses.
-    (!rustix::process::geteuid().is_root()).then(|| "pods are reached by their addresses only by root".to_owned())
+    missing.map(|(_, _, package)| *package).collect()
 }
 
 /// Podman with a configuration of our own, so that nobody's is changed and all machines run pods alike.
