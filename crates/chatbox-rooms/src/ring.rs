@@ -60,6 +60,17 @@ impl Chunk {
         self.first + self.ends.len() as u64 - 1
     }
 
+    /// What of it comes after `seq`.
+    pub(crate) fn after(self, seq: u64) -> Option<Self> {
+        if self.first > seq {
+            return Some(self);
+        }
+        let passed = usize::try_from(seq - self.first + 1).ok()?;
+        let begin = *self.ends.get(passed - 1)?;
+        let ends: Box<[u32]> = self.ends[passed..].iter().map(|end| end - begin).collect();
+        (!ends.is_empty()).then(|| Self { first: seq + 1, frames: self.frames.slice(begin as usize..), ends })
+    }
+
     fn bytes(&self) -> usize {
         self.frames.len() + size_of_val::<[u32]>(&self.ends)
     }
@@ -191,6 +202,21 @@ mod tests {
                 seen.extend(seqs(&batch));
             }
             prop_assert_eq!(seen, (begin + 1..=until).collect::<Vec<_>>());
+        }
+
+        /// Two sources may bring overlapping chunks of one log.
+        #[test]
+        fn a_chunk_is_cut_exactly(first in 1u64..20, size in 1u8..10, seq in 0u64..40) {
+            let whole = ring(first, &[size]).chunks.remove(0).expect("one chunk");
+            let last = whole.last();
+            let cut = whole.after(seq);
+            prop_assert_eq!(cut.is_some(), seq < last);
+            if let Some(cut) = cut {
+                prop_assert_eq!((cut.first(), cut.last()), (first.max(seq + 1), last));
+                let (mut cursor, mut batch) = (0, Batch::new(9, 1024));
+                cut.pull(&mut cursor, u64::MAX, &mut batch);
+                prop_assert_eq!(seqs(&batch), (first.max(seq + 1)..=last).collect::<Vec<_>>());
+            }
         }
 
         #[test]

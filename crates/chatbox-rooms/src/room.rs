@@ -4,7 +4,7 @@ use crate::ring::{Chunk, Ring};
 use chatbox_core::{Batch, Connection, notify_all};
 use chatbox_store::Span;
 use slab::Slab;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -26,8 +26,6 @@ pub(crate) struct Room {
     members: Mutex<Slab<Arc<Connection>>>,
     /// The newest `seq` that the sequencer knows to be stored; ahead of `head` until it is published.
     committed: AtomicU64,
-    /// The sequencer does not know whether something is stored beyond `committed`.
-    doubtful: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -36,6 +34,8 @@ struct Log {
     first: u64,
     /// When the store was last asked; `None`: never.
     asked: Option<Instant>,
+    /// The newest `seq` that was heard of before anything else was known.
+    heard: u64,
 }
 
 /// The bytes of all rings together, and their bounds.
@@ -63,15 +63,19 @@ impl Room {
         Self {
             name,
             head: AtomicU64::new(0),
-            log: RwLock::new(Log { ring: Ring::new(0), first: 1, asked: None }),
+            log: RwLock::new(Log { ring: Ring::new(0), first: 1, asked: None, heard: 0 }),
             members: Mutex::default(),
             committed: AtomicU64::new(0),
-            doubtful: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Tells rooms apart as long as they are held.
+    pub(crate) fn key(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).addr()
     }
 
     /// The newest published `seq`.
@@ -90,8 +94,9 @@ impl Room {
         self.log().asked.is_some_and(|asked| asked.elapsed() < SPAN_FRESH)
     }
 
-    /// Takes over what the store says. The head is taken once: from then on it moves by publication only.
-    pub(crate) fn load(&self, span: Span) {
+    /// Takes over what the store says. The head is taken once: from then on it moves by publication only. Returns the newest
+    /// `seq` that was heard of before: if the store answered earlier than that, there is something to be read.
+    pub(crate) fn load(&self, span: Span) -> u64 {
         let mut log = self.log_mut();
         if log.asked.is_none() {
             log.ring = Ring::new(span.head);
@@ -99,20 +104,43 @@ impl Room {
         }
         log.first = span.first;
         log.asked = Some(Instant::now());
+        log.heard
     }
 
-    /// Appends committed messages and wakes the members who had everything before them. What is published already is passed over.
+    /// Says whether the store has been asked; if not, notes for whoever is asking that it has messages up to `seq`.
+    pub(crate) fn is_loaded_or_hears(&self, seq: u64) -> bool {
+        let mut log = self.log_mut();
+        if log.asked.is_none() {
+            log.heard = log.heard.max(seq);
+        }
+        log.asked.is_some()
+    }
+
+    /// Appends committed messages and wakes the members who had everything before them. What is published already is cut off.
+    /// For the sequencer alone.
     pub(crate) fn publish(&self, chunks: Vec<Chunk>, budget: &RingBudget) {
         let mut log = self.log_mut();
         let before = log.ring.bytes();
         for chunk in chunks {
-            if chunk.first() > self.head() {
+            if let Some(chunk) = chunk.after(self.head()) {
                 self.head.store(chunk.last(), Ordering::Release);
                 log.ring.push(chunk);
             }
         }
         log.ring.trim(budget.allowance());
         budget.account(before, log.ring.bytes());
+        drop(log);
+        notify_all(self.members().iter().map(|(_, member)| member));
+    }
+
+    /// Passes over messages up to `seq` that are no longer stored. For the sequencer alone.
+    pub(crate) fn skip_to(&self, seq: u64, budget: &RingBudget) {
+        let mut log = self.log_mut();
+        if seq > self.head() {
+            budget.account(log.ring.bytes(), 0);
+            log.ring = Ring::new(seq);
+            self.head.store(seq, Ordering::Release);
+        }
         drop(log);
         notify_all(self.members().iter().map(|(_, member)| member));
     }
@@ -158,15 +186,6 @@ impl Room {
 
     pub(crate) fn set_committed(&self, seq: u64) {
         self.committed.fetch_max(seq, Ordering::Relaxed);
-    }
-
-    /// For the sequencer alone: whether the store may hold more than it knows of.
-    pub(crate) fn is_doubtful(&self) -> bool {
-        self.doubtful.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_doubtful(&self, doubtful: bool) {
-        self.doubtful.store(doubtful, Ordering::Relaxed);
     }
 
     fn log(&self) -> RwLockReadGuard<'_, Log> {

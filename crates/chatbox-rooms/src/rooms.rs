@@ -7,7 +7,7 @@ use crate::subscription::message_of;
 use crate::wire::{Frame, Wire};
 use chatbox_core::{RateLimits, Reply};
 use chatbox_protocol::ServerMessage;
-use chatbox_store::{Draft, Span, Store, StoreError};
+use chatbox_store::{Draft, Store, StoreError};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -81,7 +81,7 @@ struct Known {
 }
 
 impl Rooms {
-    /// Rooms over a store, and the task that appends to it. `server` is the name of this instance; `frame` makes a frame of a
+    /// Rooms over a store, and the task that appends to it and follows what others append. `server` is the name of this instance; `frame` makes a frame of a
     /// text message. Must be called within a tokio runtime, after the metrics recorder is installed.
     #[must_use]
     pub fn new(
@@ -122,9 +122,7 @@ impl Rooms {
             let encode = |stored| String::from_utf8(message_of(room, stored).encode()).unwrap_or_default().into();
             Ok((span.head, stored.iter().map(encode).collect()))
         };
-        tokio::time::timeout(self.shared.options.store_timeout, read)
-            .await
-            .map_err(|_| timed_out(&*self.shared.store))?
+        self.shared.in_time(read).await
     }
 
     /// Removes what was accepted before `before_ms` (milliseconds since the Unix epoch). Returns how many messages.
@@ -139,6 +137,13 @@ impl Rooms {
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.shared.meters.totals()
+    }
+
+    /// How far this process may be behind what others append to the store ([`Store::lag`]); `None` where nobody else can. For a
+    /// readiness check: who hears nothing must not look healthy.
+    #[must_use]
+    pub fn lag(&self) -> Option<Duration> {
+        self.shared.store.lag()
     }
 
     /// Takes no more messages and waits until all that were accepted are stored or rejected. Cancel safe: call it again
@@ -177,7 +182,7 @@ impl Rooms {
 }
 
 impl Shared {
-    /// The room of that name. What is known of it may have to be [loaded](Self::load) first.
+    /// The room of that name. It may have to be [asked](Self::refresh) for first.
     pub(crate) fn room(&self, name: &str) -> Arc<Room> {
         let mut known = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(room) = known.rooms.get(name) {
@@ -196,8 +201,7 @@ impl Shared {
     /// spread over them.
     fn sweep(&self, known: &mut Known) {
         known.rooms.retain(|_, room| {
-            // Clones are made under this lock or from another clone: a room with one holder stays a room with one.
-            let used = Arc::strong_count(room) > 1;
+            let used = is_used(room);
             if !used {
                 room.forget(&self.ring_budget);
             }
@@ -207,21 +211,51 @@ impl Shared {
         known.sweep_at = FEW_ROOMS.max(2 * known.rooms.len());
     }
 
-    /// Asks the store about a room of which nothing is known.
-    pub(crate) async fn load(&self, room: &Arc<Room>) -> Result<(), StoreError> {
-        if room.is_loaded() {
-            return Ok(());
+    /// A message was appended by somebody. Returns its room if that has to be told: it is in use, and does not know yet. A room
+    /// that nobody uses is forgotten rather than kept up to date.
+    pub(crate) fn on_appended(&self, room: &str, seq: u64) -> Option<Arc<Room>> {
+        let mut known = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = known.rooms.get(room)?;
+        if seq <= room.head() {
+            return None;
         }
-        self.refresh(room).await
+        if is_used(room) {
+            return room.is_loaded_or_hears(seq).then(|| Arc::clone(room));
+        }
+        let name = Arc::clone(room.name());
+        room.forget(&self.ring_budget);
+        known.rooms.remove(&name);
+        None
     }
 
-    /// Asks the store about a room, within [`Options::store_timeout`].
-    pub(crate) async fn refresh(&self, room: &Arc<Room>) -> Result<(), StoreError> {
-        let span: Span = tokio::time::timeout(self.options.store_timeout, self.store.span(room.name()))
-            .await
-            .map_err(|_| timed_out(&*self.store))??;
-        room.load(span);
-        Ok(())
+    /// Forgets the rooms that nobody uses, and returns the others.
+    pub(crate) fn forget_unused(&self) -> Vec<Arc<Room>> {
+        let mut known = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sweep(&mut known);
+        known.rooms.values().cloned().collect()
+    }
+
+    /// Asks the store about a room, within [`Options::store_timeout`]. If the store has `wanted`, the room's head is there
+    /// afterwards, too. Cancel safe.
+    pub(crate) async fn refresh(&self, room: &Arc<Room>, wanted: u64) -> Result<(), StoreError> {
+        let refreshed = async {
+            let span = self.store.span(room.name()).await?;
+            let newest = room.load(span).max(span.head.min(wanted));
+            if newest > room.head() { self.intake.catch_up(room, newest).await } else { Ok(()) }
+        };
+        self.in_time(refreshed).await
+    }
+
+    /// Bounds an operation of the store by [`Options::store_timeout`].
+    pub(crate) async fn in_time<T>(
+        &self,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let done = tokio::time::timeout(self.options.store_timeout, operation).await;
+        done.unwrap_or_else(|_| {
+            let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
+            Err(StoreError::Unavailable { store: self.store.name(), source: Arc::new(source) })
+        })
     }
 
     /// Hands a message to the sequencer; if there is no room for it, it is rejected at once.
@@ -245,9 +279,10 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-fn timed_out(store: &dyn Store) -> StoreError {
-    let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
-    StoreError::Unavailable { store: store.name(), source: Arc::new(source) }
+/// Whether somebody beside the table of rooms holds it. To be asked under the table's lock: clones are made under it or from
+/// another clone, so a room with one holder stays a room with one.
+fn is_used(room: &Arc<Room>) -> bool {
+    Arc::strong_count(room) > 1
 }
 
 fn now_ms() -> i64 {

@@ -1,272 +1,278 @@
-//! The one task that appends: whatever arrives while a batch is being written goes into the next one.
+//! The one task that appends and publishes: whatever arrives while a batch is being written goes into the next one.
+//!
+//! It waits for several things at once and for none of them alone: the store's answer, messages, reads of rooms in doubt, and
+//! the news of what others have appended. Only this task moves a room's head, so a member sees each `seq` once and in
+//! order, from whichever of them it comes first.
 
 mod batch;
+mod doubts;
+mod intake;
+mod news;
+mod waiting;
 
 use crate::room::Room;
 use crate::rooms::Shared;
 pub(crate) use batch::reject;
 use batch::{Batch, Settled};
-use chatbox_core::Reply;
-use chatbox_store::{Appended, Draft, StoreError};
-use std::collections::VecDeque;
-use std::future::poll_fn;
+use chatbox_store::{Appended, BoxFuture, News, StoreError};
+use doubts::{Doubts, Found, Read};
+use intake::CatchUp;
+pub(crate) use intake::{Intake, Outlet, Submission, queue};
+use news::Follower;
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::time::Instant;
+use waiting::{MAX_BATCH, Waiting};
 
-/// Messages in one batch at most.
-const MAX_BATCH: usize = 4096;
-
-/// How often overdue messages are looked for while the store is slow.
+/// How often overdue messages are looked for while some wait.
 const CHECK: Duration = Duration::from_millis(100);
 
-/// How often rooms of which the store may know more are asked for.
-const RESYNC: Duration = Duration::from_millis(500);
+/// The longest that a room rests after an append.
+const MAX_REST: Duration = Duration::from_millis(50);
 
-/// How many times a batch that others got ahead of is tried again before its messages are given up.
-const ATTEMPTS: usize = 16;
-
-/// A message on its way to the store.
-#[derive(Debug)]
-pub(crate) struct Submission {
-    pub(crate) room: Arc<Room>,
-    pub(crate) draft: Draft,
-    pub(crate) reply: Reply,
-    /// When its sender is told that the store does not answer.
-    pub(crate) due: Instant,
-}
-
-/// The way to the sequencer: a queue bounded in messages and in bytes.
-#[derive(Debug)]
-pub(crate) struct Intake {
-    sender: mpsc::Sender<Submission>,
-    bytes: Arc<AtomicUsize>,
-    max_bytes: usize,
-    closing: Arc<Notify>,
-}
-
-/// The receiving end, for [`run`].
-#[derive(Debug)]
-pub(crate) struct Outlet {
-    receiver: mpsc::Receiver<Submission>,
-    bytes: Arc<AtomicUsize>,
-    closing: Arc<Notify>,
-}
-
-/// A queue of at most this many messages and about this many bytes.
-pub(crate) fn queue(messages: usize, max_bytes: usize) -> (Intake, Outlet) {
-    let (sender, receiver) = mpsc::channel(messages);
-    let (bytes, closing) = (Arc::<AtomicUsize>::default(), Arc::<Notify>::default());
-    let outlet = Outlet { receiver, bytes: Arc::clone(&bytes), closing: Arc::clone(&closing) };
-    (Intake { sender, bytes, max_bytes, closing }, outlet)
-}
-
-impl Intake {
-    /// Queues a message; gives it back when the queue is full or closed.
-    pub(crate) fn submit(&self, submission: Submission) -> Result<(), Submission> {
-        let size = size_of_draft(&submission.draft);
-        if self.bytes.fetch_add(size, Ordering::AcqRel) + size > self.max_bytes {
-            self.bytes.fetch_sub(size, Ordering::AcqRel);
-            return Err(submission);
-        }
-        self.sender.try_send(submission).map_err(|error| {
-            self.bytes.fetch_sub(size, Ordering::AcqRel);
-            error.into_inner()
-        })
-    }
-
-    /// Takes nothing more; what is queued is still stored.
-    pub(crate) fn close(&self) {
-        self.closing.notify_one();
-    }
-}
-
-fn size_of_draft(draft: &Draft) -> usize {
-    // What stands beside the text: the submission itself and its reply.
-    draft.body.len() + draft.id.len() + 160
-}
+/// The shortest that a room rests after somebody else was faster.
+const MIN_REST: Duration = Duration::from_millis(1);
 
 /// Appends until the queue is closed and empty.
 pub(crate) async fn run(shared: Arc<Shared>, outlet: Outlet) {
-    Sequencer { shared, outlet, waiting: VecDeque::new(), doubtful: Vec::new() }.run().await;
+    let follower = shared.store.follow().map(Follower::new);
+    let waiting = Waiting::new(Arc::clone(&outlet.bytes));
+    Sequencer {
+        shared,
+        outlet,
+        follower,
+        waiting,
+        doubts: Doubts::default(),
+        appending: None,
+        settled: Settled::default(),
+        check_at: Instant::now(),
+        closed: false,
+    }
+    .run()
+    .await;
 }
 
 struct Sequencer {
     shared: Arc<Shared>,
     outlet: Outlet,
-    /// Received while a batch was being written.
-    waiting: VecDeque<Submission>,
-    /// Rooms whose last append had no certain end.
-    doubtful: Vec<Arc<Room>>,
+    /// Where others may append, too.
+    follower: Option<Follower>,
+    waiting: Waiting,
+    doubts: Doubts,
+    appending: Option<Appending>,
+    /// What the last commit brought, to be published as soon as the next one is on its way.
+    settled: Settled,
+    check_at: Instant,
+    /// Nothing more will be received.
+    closed: bool,
+}
+
+/// A batch on its way to the store.
+struct Appending {
+    batch: Batch,
+    answer: BoxFuture<'static, Answer>,
+    since: Instant,
+}
+
+type Answer = Result<Vec<Appended>, StoreError>;
+
+/// What the sequencer waits for.
+enum Event {
+    Answered(Answer),
+    Read(Read),
+    Received(Vec<Submission>),
+    Asked(CatchUp),
+    News(Option<Vec<News>>),
+    Closing,
+    Woken,
 }
 
 impl Sequencer {
     async fn run(mut self) {
-        let mut settled = Settled::default();
         loop {
-            if self.waiting.is_empty() {
-                // Nothing to write meanwhile: members should not wait for the next batch.
-                self.receive_now();
-                if self.waiting.is_empty() {
-                    settled.publish(&self.shared);
-                    settled = Settled::default();
-                    if !self.receive().await {
-                        return;
-                    }
-                    if self.waiting.is_empty() {
-                        continue;
-                    }
-                }
+            self.receive_now();
+            let answer = self.append().await;
+            // The store is at work: now the members.
+            std::mem::take(&mut self.settled).publish(&self.shared);
+            if let Some(answer) = answer {
+                self.on_answer(answer);
+                continue;
             }
-            let submissions: Vec<_> = self.waiting.drain(..self.waiting.len().min(MAX_BATCH)).collect();
-            settled = self.append(submissions, settled).await;
+            if self.closed && self.appending.is_none() && self.waiting.is_empty() {
+                return;
+            }
+            let now = Instant::now();
+            self.doubts.start(&self.shared, now);
+            match self.event(now).await {
+                Event::Answered(answer) => self.on_answer(answer),
+                Event::Read((room, Ok(found))) => self.on_read(room, found),
+                Event::Read((room, Err(error))) => {
+                    let messages = self.waiting.reject_room(&room, &self.shared);
+                    if messages > 0 {
+                        tracing::warn!(room = &**room.name(), messages, %error, "store unavailable");
+                    }
+                    self.doubts.on_error(room, &error, Instant::now());
+                }
+                Event::Received(received) => {
+                    self.closed |= received.is_empty();
+                    received.into_iter().for_each(|submission| self.waiting.push(submission));
+                }
+                Event::Asked(request) => self.doubts.catch_up(request),
+                Event::News(Some(news)) => self.on_news(news),
+                Event::News(None) => self.follower = None,
+                Event::Closing => self.outlet.receiver.close(),
+                Event::Woken => {}
+            }
+            self.check();
         }
     }
 
-    /// Waits for messages; looks after doubtful rooms meanwhile. False when the queue is closed and empty.
-    async fn receive(&mut self) -> bool {
+    /// Whatever comes next. Cancel safe.
+    async fn event(&mut self, now: Instant) -> Event {
+        let wake_at = self.wake_at(now);
+        let has_room = self.waiting.len() < self.shared.options.queue_messages;
         let mut received = Vec::new();
         tokio::select! {
             biased;
-            count = self.outlet.receiver.recv_many(&mut received, MAX_BATCH) => {
-                self.take_in(received);
-                return count > 0;
+            () = self.outlet.closing.notified() => Event::Closing,
+            answer = answer(&mut self.appending) => Event::Answered(answer),
+            read = self.doubts.next() => Event::Read(read),
+            // While a batch is being written, what comes stays where it is.
+            _ = self.outlet.receiver.recv_many(&mut received, MAX_BATCH), if self.appending.is_none() && !self.closed && has_room => {
+                Event::Received(received)
             }
-            () = self.outlet.closing.notified() => self.outlet.receiver.close(),
-            () = tokio::time::sleep(RESYNC), if !self.doubtful.is_empty() => self.resync_doubtful().await,
+            () = sleep_until(wake_at) => Event::Woken,
+            Some(request) = self.outlet.requests.recv() => Event::Asked(request),
+            news = news::next(&mut self.follower) => Event::News(news),
         }
-        true
+    }
+
+    fn wake_at(&self, now: Instant) -> Option<Instant> {
+        let check_at = (self.appending.is_some() || !self.waiting.is_empty()).then_some(self.check_at);
+        // What waits for the store's answer rests at least as long.
+        let rested = if self.appending.is_none() { self.waiting.rested(now) } else { None };
+        let measure_at = self.follower.as_ref().map(Follower::measure_at);
+        [check_at, rested, measure_at, self.doubts.retry_at()].into_iter().flatten().min()
     }
 
     fn receive_now(&mut self) {
-        let mut received = Vec::new();
-        while received.len() < MAX_BATCH
-            && let Ok(submission) = self.outlet.receiver.try_recv()
-        {
-            received.push(submission);
+        let mut count = 0;
+        while count < MAX_BATCH && !self.closed && self.waiting.len() < self.shared.options.queue_messages {
+            match self.outlet.receiver.try_recv() {
+                Ok(submission) => self.waiting.push(submission),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => self.closed = true,
+            }
+            count += 1;
         }
-        self.take_in(received);
     }
 
-    fn take_in(&mut self, received: Vec<Submission>) {
-        let bytes = received.iter().map(|submission| size_of_draft(&submission.draft)).sum();
-        self.outlet.bytes.fetch_sub(bytes, Ordering::AcqRel);
-        self.waiting.extend(received);
+    /// Hands to the store what is ready, unless it is busy with the last batch. Returns its answer if that is there at once.
+    async fn append(&mut self) -> Option<Answer> {
+        if self.appending.is_some() || self.waiting.is_empty() {
+            return None;
+        }
+        let since = Instant::now();
+        let groups = self.waiting.take(since, |room| self.doubts.is_clear(room));
+        if groups.is_empty() {
+            return None;
+        }
+        let batch = Batch::new(groups);
+        let (store, appends) = (Arc::clone(&self.shared.store), Arc::clone(batch.appends()));
+        let answer = Box::pin(async move { store.append(appends).await });
+        let appending = self.appending.insert(Appending { batch, answer, since });
+        match poll_fn(|cx| Poll::Ready(appending.answer.as_mut().poll(cx))).await {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => None,
+        }
     }
 
-    /// Stores the submissions in one commit, and publishes what the commit before brought meanwhile.
-    async fn append(&mut self, submissions: Vec<Submission>, previous: Settled) -> Settled {
-        let mut batch = Batch::group(submissions);
-        let mut previous = Some(previous);
-        if batch.rooms().iter().any(|room| room.is_doubtful())
-            && let Some(previous) = previous.take()
-        {
-            // What a resync finds comes after it.
-            previous.publish(&self.shared);
+    fn on_answer(&mut self, answer: Answer) {
+        let Some(Appending { batch, since, .. }) = self.appending.take() else { return };
+        let (now, took) = (Instant::now(), since.elapsed());
+        self.shared.meters.append_seconds.record(took.as_secs_f64());
+        let appended = match answer {
+            Ok(appended) => appended,
+            Err(error) => {
+                tracing::warn!(messages = batch.len(), %error, "store unavailable");
+                batch.rooms().for_each(|room| self.doubts.begin(room, None));
+                return batch.reject_all(&self.shared);
+            }
+        };
+        let lost = batch.settle(appended, &mut self.settled);
+        if let Some(follower) = &self.follower {
+            follower.outrun(lost.len());
+            // Who has just been first leaves the others a chance: they have to read before they can try again.
+            for room in self.settled.rooms() {
+                self.waiting.rest(room, now + rest(took, 1));
+            }
         }
-        let mut settled = Settled::default();
-        for _ in 0..ATTEMPTS {
-            self.prepare(&mut batch).await;
-            match self.write(&mut batch, previous.take().unwrap_or_default()).await {
-                Ok(appended) => batch = batch.settle(appended, &mut settled),
-                Err(error) => {
-                    tracing::warn!(messages = batch.len(), %error, "store unavailable");
-                    self.doubt(batch.rooms());
-                    batch.reject_all(&self.shared);
-                    return settled;
+        for (mut group, head) in lost {
+            if head > group.room.committed() {
+                self.doubts.begin(&group.room, Some(head));
+            }
+            // The more often it was beaten, the sooner it is there again.
+            group.rests_until = Some(now + rest(took, group.lost).max(MIN_REST));
+            self.waiting.put_back(group);
+        }
+    }
+
+    fn on_read(&mut self, room: Arc<Room>, found: Found) {
+        let exhausted = match found {
+            Found::Head { heard } => {
+                self.doubts.begin(&room, Some(heard));
+                false
+            }
+            Found::Messages(stored) => {
+                batch::publish_stored(&self.shared, &room, &stored);
+                if let (Some(follower), false) = (&self.follower, stored.is_empty()) {
+                    follower.resynced();
                 }
+                stored.is_empty()
             }
-            if batch.is_empty() {
-                return settled;
+            Found::Gone(seq) => {
+                room.skip_to(seq, &self.shared.ring_budget);
+                false
             }
-            // Somebody else wrote to these rooms: what is settled comes before what they wrote, and that before another try.
-            std::mem::take(&mut settled).publish(&self.shared);
-        }
-        tracing::warn!(messages = batch.len(), "gave up: other writers were always ahead");
-        batch.reject_all(&self.shared);
-        settled
+        };
+        self.doubts.on_read(room, exhausted);
     }
 
-    /// Makes sure that the head of every room of the batch is known; rejects the messages of those where it cannot be.
-    async fn prepare(&mut self, batch: &mut Batch) {
-        for room in batch.rooms() {
-            let known = if room.is_doubtful() { self.resync(&room).await } else { self.shared.load(&room).await };
-            if let Err(error) = known {
-                tracing::warn!(room = &**room.name(), %error, "store unavailable");
-                batch.reject_room(&room, &self.shared);
+    /// Answers those who have waited for too long. What is on its way to the store is awaited all the same, so that its end
+    /// is known.
+    fn check(&mut self) {
+        let now = Instant::now();
+        if now >= self.check_at {
+            self.check_at = now + CHECK;
+            if let Some(appending) = &mut self.appending {
+                appending.batch.reject_overdue(now, &self.shared);
             }
+            self.waiting.reject_overdue(now, &self.shared);
+        }
+        if let Some(follower) = &mut self.follower {
+            follower.measure(now, &*self.shared.store);
         }
     }
+}
 
-    /// Awaits the append however long it takes, so that its end is known; those who have waited long enough are answered
-    /// meanwhile. Publishing `previous` goes on beside it.
-    async fn write(&mut self, batch: &mut Batch, previous: Settled) -> Result<Vec<Appended>, StoreError> {
-        let shared = Arc::clone(&self.shared);
-        if batch.is_empty() {
-            previous.publish(&shared);
-            return Ok(Vec::new());
-        }
-        let started = Instant::now();
-        let mut append = shared.store.append(batch.appends());
-        // Begun before the members of the commit before are served, so that the store is at work meanwhile.
-        let mut appended = poll_fn(|cx| Poll::Ready(append.as_mut().poll(cx))).await;
-        previous.publish(&shared);
-        loop {
-            if let Poll::Ready(appended) = appended {
-                shared.meters.append_seconds.record(started.elapsed().as_secs_f64());
-                return appended;
-            }
-            tokio::select! {
-                biased;
-                ready = &mut append => appended = Poll::Ready(ready),
-                () = tokio::time::sleep(CHECK) => {
-                    let now = Instant::now();
-                    batch.reject_overdue(now, &shared);
-                    self.receive_now();
-                    self.reject_overdue_waiting(now);
-                }
-            }
-        }
+/// A random part of the time that an append takes, or of a fraction of it.
+fn rest(took: Duration, fraction: u32) -> Duration {
+    took.min(MAX_REST).mul_f64(rand::random()) / fraction.max(1)
+}
+
+async fn answer(appending: &mut Option<Appending>) -> Answer {
+    match appending {
+        Some(appending) => appending.answer.as_mut().await,
+        None => pending().await,
     }
+}
 
-    fn reject_overdue_waiting(&mut self, now: Instant) {
-        let overdue = self.waiting.partition_point(|submission| submission.due <= now);
-        for submission in self.waiting.drain(..overdue) {
-            reject(&self.shared, &submission.draft.id, &submission.room, submission.reply);
-        }
-    }
-
-    fn doubt(&mut self, rooms: Vec<Arc<Room>>) {
-        for room in rooms {
-            if !room.is_doubtful() {
-                room.set_doubtful(true);
-                self.doubtful.push(room);
-            }
-        }
-    }
-
-    async fn resync_doubtful(&mut self) {
-        for room in std::mem::take(&mut self.doubtful) {
-            if room.is_doubtful() && self.resync(&room).await.is_err() {
-                self.doubtful.push(room);
-            }
-        }
-    }
-
-    /// Reads and publishes what the store has beyond what is known here.
-    async fn resync(&self, room: &Arc<Room>) -> Result<(), StoreError> {
-        self.shared.load(room).await?;
-        loop {
-            let stored = self.shared.store.read(room.name(), room.committed(), batch::PAGE).await?;
-            if stored.is_empty() {
-                room.set_doubtful(false);
-                return Ok(());
-            }
-            batch::publish_stored(&self.shared, room, &stored);
-            room.set_committed(room.head());
-        }
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => pending().await,
     }
 }

@@ -20,14 +20,15 @@ pub(super) struct Joining {
 pub(super) struct BeyondHead;
 
 impl Joining {
-    /// Looks the room up. A join that asks for history needs to know what is still stored; any other is content with what
-    /// is known.
+    /// Looks the room up. The store is asked, unless it was a moment ago. It is asked in any case when the client has seen more
+    /// than this process: that may be behind the one that the client was connected to before.
     pub(super) fn new(shared: &Arc<Shared>, room: &str, after: Option<u64>, last: Option<u64>) -> Self {
         let room = shared.room(room);
-        let known = room.is_fresh();
+        let known = room.is_fresh() && after.is_none_or(|after| after <= room.head());
+        let wanted = after.unwrap_or(0);
         let (shared, asked) = (Arc::clone(shared), Arc::clone(&room));
-        let asking =
-            (!known).then(|| -> BoxFuture<'static, _> { Box::pin(async move { shared.refresh(&asked).await }) });
+        let asking = (!known)
+            .then(|| -> BoxFuture<'static, _> { Box::pin(async move { shared.refresh(&asked, wanted).await }) });
         Self { room, after, last, asking }
     }
 

@@ -1,6 +1,6 @@
 //! One batch of messages, grouped by room, and what follows from its commit.
 
-use super::Submission;
+use super::intake::Submission;
 use crate::ring::{Chunk, ChunkBuilder};
 use crate::room::Room;
 use crate::rooms::Shared;
@@ -8,12 +8,8 @@ use crate::subscription::message_of;
 use chatbox_core::Reply;
 use chatbox_protocol::{ErrorCode, ServerMessage, Timestamp};
 use chatbox_store::{Append, Appended, Draft, Placed, Stored};
-use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::time::Instant;
-
-/// How many messages a resync reads at a time.
-pub(super) const PAGE: usize = 512;
 
 /// When a client whose message could not be stored should try again.
 const RETRY_AFTER_MS: u64 = 1_000;
@@ -25,48 +21,79 @@ pub(super) struct Group {
     drafts: Vec<Draft>,
     /// One for each draft; taken once it is answered.
     replies: Vec<(Option<Reply>, Instant)>,
+    /// When it may go to the store.
+    pub(super) rests_until: Option<Instant>,
+    /// How many times in a row somebody else was faster.
+    pub(super) lost: u32,
 }
 
-/// The messages of one commit.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    groups: Vec<Group>,
-    appends: Option<Arc<[Append]>>,
-}
-
-impl Batch {
-    /// Groups by room, keeping each room's order.
-    pub(super) fn group(submissions: Vec<Submission>) -> Self {
-        let mut places: HashMap<*const Room, usize> = HashMap::new();
-        let mut groups: Vec<Group> = Vec::new();
-        for Submission { room, draft, reply, due } in submissions {
-            let place = *places.entry(Arc::as_ptr(&room)).or_insert_with(|| {
-                groups.push(Group { room, drafts: Vec::new(), replies: Vec::new() });
-                groups.len() - 1
-            });
-            groups[place].drafts.push(draft);
-            groups[place].replies.push((Some(reply), due));
-        }
-        Self { groups, appends: None }
+impl Group {
+    pub(super) fn new(room: Arc<Room>) -> Self {
+        Self { room, drafts: Vec::new(), replies: Vec::new(), rests_until: None, lost: 0 }
     }
 
-    pub(super) fn rooms(&self) -> Vec<Arc<Room>> {
-        self.groups.iter().map(|group| Arc::clone(&group.room)).collect()
+    pub(super) fn push(&mut self, submission: Submission) {
+        self.drafts.push(submission.draft);
+        self.replies.push((Some(submission.reply), submission.due));
+    }
+
+    /// Adds what comes behind.
+    pub(super) fn append(&mut self, mut later: Self) {
+        self.drafts.append(&mut later.drafts);
+        self.replies.append(&mut later.replies);
+    }
+
+    /// Takes the first `count` messages, or as many as there are.
+    pub(super) fn split_front(&mut self, count: usize) -> Self {
+        let count = count.min(self.drafts.len());
+        let (drafts, replies) = (self.drafts.split_off(count), self.replies.split_off(count));
+        Self {
+            room: Arc::clone(&self.room),
+            drafts: std::mem::replace(&mut self.drafts, drafts),
+            replies: std::mem::replace(&mut self.replies, replies),
+            rests_until: None,
+            lost: self.lost,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.replies.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+        self.replies.is_empty()
     }
 
-    /// How many messages.
-    pub(super) fn len(&self) -> usize {
-        self.groups.iter().map(|group| group.replies.len()).sum()
+    pub(super) fn drafts(&self) -> &[Draft] {
+        &self.drafts
     }
 
-    /// The batch as the store takes it, behind the heads that are known now.
-    pub(super) fn appends(&mut self) -> Arc<[Append]> {
-        let appends: Arc<[Append]> = self
-            .groups
+    /// How many of the first have waited too long.
+    pub(super) fn overdue(&self, now: Instant) -> usize {
+        self.replies.partition_point(|(_, due)| *due <= now)
+    }
+
+    pub(super) fn reject(self, shared: &Shared) {
+        for ((reply, _), draft) in self.replies.into_iter().zip(&self.drafts) {
+            if let Some(reply) = reply {
+                reject(shared, &draft.id, &self.room, reply);
+            }
+        }
+    }
+}
+
+/// The messages of one commit, on their way.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// Without their drafts: those are in `appends`, in the same places.
+    groups: Vec<Group>,
+    appends: Arc<[Append]>,
+}
+
+impl Batch {
+    /// What goes to the store behind the heads that are known now.
+    pub(super) fn new(mut groups: Vec<Group>) -> Self {
+        let appends = groups
             .iter_mut()
             .map(|group| Append {
                 room: Arc::clone(group.room.name()),
@@ -74,56 +101,62 @@ impl Batch {
                 messages: std::mem::take(&mut group.drafts),
             })
             .collect();
-        self.appends = Some(Arc::clone(&appends));
-        appends
+        Self { groups, appends }
     }
 
-    /// Takes note of what was stored, and returns what has to be tried again because its room's head has moved.
-    pub(super) fn settle(self, appended: Vec<Appended>, settled: &mut Settled) -> Self {
-        let appends = self.appends.unwrap_or_default();
-        let mut again = Vec::new();
+    pub(super) fn appends(&self) -> &Arc<[Append]> {
+        &self.appends
+    }
+
+    pub(super) fn rooms(&self) -> impl Iterator<Item = &Arc<Room>> {
+        self.groups.iter().map(|group| &group.room)
+    }
+
+    /// How many messages.
+    pub(super) fn len(&self) -> usize {
+        self.groups.iter().map(Group::len).sum()
+    }
+
+    /// Takes note of what was stored. Returns what was not because somebody else was faster, with the heads that they made.
+    pub(super) fn settle(self, appended: Vec<Appended>, settled: &mut Settled) -> Vec<(Group, u64)> {
+        let mut lost = Vec::new();
         for (place, (mut group, appended)) in self.groups.into_iter().zip(appended).enumerate() {
-            let placed = match appended {
-                Appended::Placed(placed) | Appended::Partly { placed, .. } => placed,
-                Appended::HeadMoved { .. } => Vec::new(),
+            let (placed, moved) = match appended {
+                Appended::Placed(placed) => (placed, None),
+                Appended::Partly { placed, head } => (placed, Some(head)),
+                Appended::HeadMoved { head } => (Vec::new(), Some(head)),
             };
-            if placed.len() < group.replies.len() {
-                group.room.set_doubtful(true);
-                again.push(Group {
-                    room: Arc::clone(&group.room),
-                    drafts: appends[place].messages[placed.len()..].to_vec(),
-                    replies: group.replies.split_off(placed.len()),
-                });
+            let rest = group.replies.split_off(placed.len().min(group.replies.len()));
+            if let Some(head) = moved {
+                let drafts = self.appends[place].messages[placed.len()..].iter();
+                // Who was answered meanwhile was told that it is not stored, and that is true now.
+                let (drafts, replies) =
+                    drafts.zip(rest).filter(|(_, (reply, _))| reply.is_some()).map(|(d, r)| (d.clone(), r)).unzip();
+                let (room, times) = (Arc::clone(&group.room), if placed.is_empty() { group.lost } else { 0 });
+                lost.push((Group { room, drafts, replies, rests_until: None, lost: times + 1 }, head));
             }
             let newest = placed.iter().filter_map(|placed| match placed {
                 Placed::New(seq) => Some(*seq),
                 Placed::Duplicate(_) => None,
             });
             group.room.set_committed(newest.max().unwrap_or(0));
-            settled.groups.push(SettledGroup { group, place, placed, appends: Arc::clone(&appends) });
+            settled.groups.push(SettledGroup { group, place, placed, appends: Arc::clone(&self.appends) });
         }
-        Self { groups: again, appends: None }
+        lost
     }
 
     pub(super) fn reject_overdue(&mut self, now: Instant, shared: &Shared) {
-        self.reject(shared, |_, due| due <= now);
+        self.reject(shared, |due| due <= now);
     }
 
-    pub(super) fn reject_all(&mut self, shared: &Shared) {
-        self.reject(shared, |_, _| true);
+    pub(super) fn reject_all(mut self, shared: &Shared) {
+        self.reject(shared, |_| true);
     }
 
-    /// Rejects and removes the messages of a room.
-    pub(super) fn reject_room(&mut self, room: &Arc<Room>, shared: &Shared) {
-        self.reject(shared, |of, _| Arc::ptr_eq(of, room));
-        self.groups.retain(|group| !Arc::ptr_eq(&group.room, room));
-    }
-
-    fn reject(&mut self, shared: &Shared, which: impl Fn(&Arc<Room>, Instant) -> bool) {
-        for (place, group) in self.groups.iter_mut().enumerate() {
-            let drafts = self.appends.as_ref().map_or(&*group.drafts, |appends| &appends[place].messages);
-            for ((reply, due), draft) in group.replies.iter_mut().zip(drafts) {
-                if which(&group.room, *due)
+    fn reject(&mut self, shared: &Shared, which: impl Fn(Instant) -> bool) {
+        for (group, append) in self.groups.iter_mut().zip(&*self.appends) {
+            for ((reply, due), draft) in group.replies.iter_mut().zip(&append.messages) {
+                if which(*due)
                     && let Some(reply) = reply.take()
                 {
                     reject(shared, &draft.id, &group.room, reply);
@@ -162,6 +195,10 @@ struct SettledGroup {
 }
 
 impl Settled {
+    pub(super) fn rooms(&self) -> impl Iterator<Item = &Arc<Room>> {
+        self.groups.iter().map(|settled| &settled.group.room)
+    }
+
     /// Hands everything out: a room's acknowledgements first, then its messages to its members.
     pub(super) fn publish(self, shared: &Shared) {
         for SettledGroup { group, place, placed, appends } in self.groups {
@@ -187,16 +224,18 @@ impl Settled {
     }
 }
 
-/// Publishes messages read from the store to a room's members.
-pub(super) fn publish_stored(shared: &Shared, room: &Room, stored: &[Stored]) {
-    publish(shared, room, stored.iter().map(|stored| (stored.seq, message_of(room.name(), stored))));
+/// Publishes messages read from the store, or heard of, to a room's members.
+pub(super) fn publish_stored<'a>(shared: &Shared, room: &Room, stored: impl IntoIterator<Item = &'a Stored>) {
+    publish(shared, room, stored.into_iter().map(|stored| (stored.seq, message_of(room.name(), stored))));
+    room.set_committed(room.head());
 }
 
-/// Publishes messages in `seq` order, encoded once for all members.
+/// Publishes messages in `seq` order, encoded once for all members. What is published already is passed over.
 fn publish<'a>(shared: &Shared, room: &Room, messages: impl Iterator<Item = (u64, ServerMessage<'a>)>) {
+    let head = room.head();
     let mut chunks: Vec<Chunk> = Vec::new();
     let mut builder = ChunkBuilder::new(0);
-    for (seq, message) in messages {
+    for (seq, message) in messages.filter(|(seq, _)| *seq > head) {
         if builder.is_enough() || builder.next() != seq {
             chunks.extend(std::mem::replace(&mut builder, ChunkBuilder::new(seq)).build());
         }

@@ -88,8 +88,8 @@ async fn a_join_waits_for_the_store_and_what_follows_waits_behind_it() {
 async fn what_another_writer_stored_is_read_and_everything_keeps_its_order() {
     let store = Moody::new();
     let world = World::over(store.clone(), Options::default());
-    let mut alice = world.connect("alice");
-    alice.join("r", "").await;
+    let (mut alice, mut bob) = (world.connect("alice"), world.connect("bob"));
+    bob.enter("r").await;
     alice.send("r", "1", "ours").await;
     assert_eq!(alice.answer().await, Ok(1));
     let draft = |id: &str| Draft { user: "other".into(), id: id.into(), body: "theirs".into(), at_ms: 0 };
@@ -97,7 +97,7 @@ async fn what_another_writer_stored_is_read_and_everything_keeps_its_order() {
     store.inner.append(Arc::new([theirs])).await.expect("stored");
     alice.send("r", "2", "ours again").await;
     assert_eq!(alice.answer().await, Ok(4));
-    assert_eq!(alice.seqs(3).await, [2, 3, 4]);
+    assert_eq!(bob.seqs(4).await, [1, 2, 3, 4]);
 }
 
 #[tokio::test(start_paused = true)]

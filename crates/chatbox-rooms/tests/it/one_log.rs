@@ -1,0 +1,180 @@
+//! Whatever becomes of appends and news, members of all replicas see one log: any sequence of events.
+
+use crate::flaky::{Fate, Flaky};
+use crate::harness::{Client, World};
+use chatbox_protocol::{ErrorCode, ServerMessage};
+use chatbox_rooms::Options;
+use chatbox_store::Store;
+use proptest::prelude::*;
+use std::collections::HashMap;
+use std::task::{Context, Waker};
+use std::time::Duration;
+use tokio::time::sleep;
+
+const ROOMS: [&str; 2] = ["a", "b"];
+
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    Send {
+        replica: usize,
+        room: usize,
+        id: u8,
+    },
+    Fate(usize, Fate),
+    Hold(usize),
+    Release(usize),
+    Lose(usize),
+    Pass(u64),
+    /// A client that has seen everything that anybody was told moves to this replica.
+    Resume {
+        replica: usize,
+        room: usize,
+    },
+}
+
+fn actions(replicas: usize) -> impl Strategy<Value = Vec<Action>> {
+    let fate = prop_oneof![
+        4 => (0u64..200, 0u64..200).prop_map(|(there, back)| Fate::Takes(there, back)),
+        1 => Just(Fate::Lost),
+        1 => Just(Fate::Unanswered),
+        1 => (0u64..1_000).prop_map(Fate::Stray),
+        3 => (0usize..3).prop_map(Fate::Outrun),
+    ];
+    let replica = 0..replicas;
+    let action = prop_oneof![
+        12 => (replica.clone(), 0usize..2, 0u8..40).prop_map(|(replica, room, id)| Action::Send { replica, room, id }),
+        3 => (replica.clone(), fate).prop_map(|(replica, fate)| Action::Fate(replica, fate)),
+        1 => replica.clone().prop_map(Action::Hold),
+        1 => replica.clone().prop_map(Action::Release),
+        1 => replica.clone().prop_map(Action::Lose),
+        3 => (0u64..700).prop_map(Action::Pass),
+        1 => (replica, 0usize..2).prop_map(|(replica, room)| Action::Resume { replica, room }),
+    ];
+    prop::collection::vec(action, 1..120)
+}
+
+/// What one client was told of one room.
+#[derive(Default)]
+struct Seen {
+    messages: Vec<(u64, String)>,
+    acks: Vec<(String, u64)>,
+    joined: Vec<u64>,
+    errors: Vec<ErrorCode>,
+}
+
+fn take(client: &mut Client, room: &str, seen: &mut Seen) {
+    for line in client.rest() {
+        match ServerMessage::parse(&line).unwrap() {
+            ServerMessage::Message { room: of, seq, user, id, .. } if of == room => {
+                seen.messages.push((seq, format!("{user}/{id}")));
+            }
+            ServerMessage::Ack { room: of, id, seq } if of == room => seen.acks.push((id.to_string(), seq)),
+            ServerMessage::Joined { room: of, head, .. } if of == room => seen.joined.push(head),
+            ServerMessage::Error { code, .. } => seen.errors.push(code),
+            _ => {}
+        }
+    }
+}
+
+async fn check(replicas: usize, ring_bytes: usize, repeats: u64, actions: Vec<Action>) {
+    let stores = Flaky::replicas(replicas, repeats);
+    let options = Options { ring_bytes, ..Options::default() };
+    let worlds: Vec<_> = stores.iter().map(|store| World::over(store.clone(), options)).collect();
+    // For each replica and room: one who sends, and one who reads from the beginning.
+    let mut senders = Vec::new();
+    let mut readers = Vec::new();
+    for (n, world) in worlds.iter().enumerate() {
+        for room in ROOMS {
+            senders.push((world.connect(&format!("user{n}")), Seen::default()));
+            let mut reader = world.connect("reader");
+            reader.enter(room).await;
+            readers.push((reader, Seen::default()));
+        }
+    }
+    let mut resumed = Vec::new();
+    for action in actions {
+        match action {
+            Action::Send { replica, room, id } => {
+                senders[replica * 2 + room].0.send(ROOMS[room], &id.to_string(), "body").await;
+            }
+            Action::Fate(replica, fate) => stores[replica].next(fate),
+            Action::Hold(replica) => stores[replica].inner.hold_news(),
+            Action::Release(replica) => stores[replica].inner.release_news(),
+            Action::Lose(replica) => stores[replica].inner.lose_news(),
+            Action::Pass(ms) => sleep(Duration::from_millis(ms)).await,
+            Action::Resume { replica, room } => {
+                let mut told = 0;
+                for (place, (client, seen)) in senders.iter_mut().chain(&mut readers).enumerate() {
+                    if place % 2 == room {
+                        take(client, ROOMS[room], seen);
+                        let seqs =
+                            seen.messages.iter().map(|(seq, _)| *seq).chain(seen.acks.iter().map(|(_, seq)| *seq));
+                        told = told.max(seqs.max().unwrap_or(0));
+                    }
+                }
+                let mut client = worlds[replica].connect("resumed");
+                client.join(ROOMS[room], &format!(r#","after":{told}"#)).await;
+                resumed.push((client, Seen::default(), room, told));
+            }
+        }
+    }
+    for store in &stores {
+        store.inner.release_news();
+        store.calm();
+    }
+    // Whatever was on its way has arrived, and what nobody is told of now will never be told.
+    for _ in 0..20 {
+        sleep(Duration::from_secs(1)).await;
+        for (client, ..) in &mut resumed {
+            client.poll_pull(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+    let mut orders: HashMap<usize, Vec<(u64, String)>> = HashMap::new();
+    for (place, (client, seen)) in readers.iter_mut().enumerate() {
+        take(client, ROOMS[place % 2], seen);
+        let head = seen.messages.len() as u64;
+        assert!(seen.messages.iter().map(|(seq, _)| *seq).eq(1..=head), "reader {place}: {:?}", seen.messages);
+        let order = orders.entry(place % 2).or_insert_with(|| seen.messages.clone());
+        assert_eq!(*order, seen.messages, "reader {place}");
+    }
+    for (place, (client, seen)) in senders.iter_mut().enumerate() {
+        take(client, ROOMS[place % 2], seen);
+        for (id, seq) in &seen.acks {
+            let name = format!("user{}/{id}", place / 2);
+            let places: Vec<u64> =
+                orders[&(place % 2)].iter().filter(|(_, of)| *of == name).map(|(seq, _)| *seq).collect();
+            assert_eq!(places, [*seq], "{name}");
+        }
+    }
+    for (client, mut seen, room, told) in resumed {
+        let mut client = client;
+        take(&mut client, ROOMS[room], &mut seen);
+        assert_eq!(seen.errors, []);
+        assert!(seen.joined[0] >= told);
+        let expected = &orders[&room][usize::try_from(told).unwrap()..];
+        assert_eq!(seen.messages, expected, "resumed after {told}");
+    }
+    for (room, name) in ROOMS.iter().enumerate() {
+        assert_eq!(stores[0].inner.span(name).await.unwrap().head, orders[&room].len() as u64);
+    }
+    for world in &worlds {
+        world.rooms.close().await;
+        let totals = world.rooms.totals();
+        assert_eq!(totals.accepted, totals.acked + totals.rejected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever becomes of appends and news: every member of every replica sees all of its rooms, once and in one order; what
+    /// was acknowledged is there once; who moves to another replica is let in and misses nothing.
+    #[test]
+    fn members_of_all_replicas_see_one_log(
+        (replicas, actions) in (2usize..5).prop_flat_map(|count| (Just(count), actions(count))),
+        ring_bytes in prop_oneof![Just(1usize), Just(300), Just(256 << 10)], repeats in 0u64..6,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(check(replicas, ring_bytes, repeats, actions));
+    }
+}

@@ -1,0 +1,181 @@
+//! Several processes over one store.
+
+use crate::flaky::{Fate, Flaky};
+use crate::harness::World;
+use chatbox_protocol::ErrorCode;
+use chatbox_rooms::Options;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::sleep;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Worlds over stores of one log.
+fn worlds(count: usize) -> (Vec<Arc<Flaky>>, Vec<World>) {
+    let stores = Flaky::replicas(count, 0);
+    let worlds = stores.iter().map(|store| World::over(store.clone(), Options::default())).collect();
+    (stores, worlds)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_replica_stores_reaches_the_members_of_all_in_one_order() {
+    let (_, worlds) = worlds(3);
+    let mut clients: Vec<_> = worlds.iter().map(|world| world.connect("user")).collect();
+    let mut readers: Vec<_> = worlds.iter().map(|world| world.connect("reader")).collect();
+    for reader in &mut readers {
+        reader.enter("r").await;
+    }
+    for id in 0..30 {
+        let client = &mut clients[id % 3];
+        client.send("r", &id.to_string(), "x").await;
+        assert_eq!(client.answer().await, Ok(id as u64 + 1));
+        for reader in &mut readers {
+            assert_eq!(reader.seqs(1).await, [id as u64 + 1]);
+        }
+    }
+    // An id is known to all of them.
+    clients[2].send("r", "0", "x").await;
+    assert_eq!(clients[2].answer().await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_seen_more_than_a_lagging_replica_is_let_in_there() {
+    let (stores, worlds) = worlds(2);
+    let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
+    there.enter("r").await;
+    stores[1].inner.hold_news();
+    for id in 1..=3 {
+        here.send("r", &id.to_string(), "x").await;
+        assert_eq!(here.answer().await, Ok(id));
+    }
+    let mut resumed = worlds[1].connect("alice");
+    resumed.join("r", r#","after":4"#).await;
+    assert_eq!(resumed.answer().await, Err(ErrorCode::BadMessage), "nobody can have seen that");
+    resumed.join("r", r#","after":2"#).await;
+    let joined = resumed.until("joined").await.pop().unwrap();
+    assert_eq!(joined, r#"{"type":"joined","room":"r","head":3,"first":1}"#);
+    assert_eq!(resumed.seqs(1).await, [3]);
+    // Who was there already has it now, too, and only once.
+    stores[1].inner.release_news();
+    here.send("r", "4", "x").await;
+    assert_eq!(there.seqs(4).await, [1, 2, 3, 4]);
+    assert_eq!(resumed.seqs(1).await, [4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_nobody_used_for_a_while_is_not_stale() {
+    let (stores, worlds) = worlds(2);
+    let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
+    for (id, missed) in [(1, false), (2, true), (3, false)] {
+        there.join("r", "").await;
+        let joined = there.until("joined").await.pop().unwrap();
+        assert!(joined.contains(&format!(r#""head":{},"#, id - 1)), "{joined}");
+        there.say(r#"{"type":"leave","room":"r"}"#).await;
+        there.rest();
+        stores[1].inner.hold_news();
+        here.send("r", &id.to_string(), "x").await;
+        assert_eq!(here.answer().await, Ok(id));
+        if missed {
+            stores[1].inner.lose_news()
+        } else {
+            stores[1].inner.release_news()
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_appended_while_a_room_is_looked_up_is_not_missed() {
+    let (stores, worlds) = worlds(2);
+    let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
+    // The store answers that the room is empty; when that arrives, it is no longer so, and that was told before.
+    stores[1].span_takes.store(100, Ordering::Relaxed);
+    there.join("r", "").await;
+    there.rest();
+    here.send("r", "1", "x").await;
+    assert_eq!(here.answer().await, Ok(1));
+    let joined = there.until("joined").await.pop().unwrap();
+    // Told one way or the other, without anybody sending anything more.
+    if joined.contains(r#""head":0"#) {
+        assert_eq!(there.seqs(1).await, [1]);
+    } else {
+        assert!(joined.contains(r#""head":1"#), "{joined}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_news_missed_is_read() {
+    let (stores, worlds) = worlds(2);
+    let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
+    there.enter("r").await;
+    stores[1].inner.hold_news();
+    for id in 1..=600 {
+        here.send("r", &id.to_string(), "x").await;
+        assert_eq!(here.answer().await, Ok(id));
+    }
+    assert_eq!(there.rest(), Vec::<String>::new());
+    stores[1].inner.lose_news();
+    assert_eq!(there.seqs(600).await, (1..=600).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_is_told_while_an_append_hangs_and_its_own_room_goes_on_too() {
+    let (stores, worlds) = worlds(2);
+    let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
+    for room in ["r", "s"] {
+        there.enter(room).await;
+    }
+    stores[1].next(Fate::Takes(4_000, 0));
+    there.send("r", "mine", "x").await;
+    for (room, seq) in [("r", 1), ("s", 1), ("r", 2)] {
+        here.send(room, &format!("{room}{seq}"), "x").await;
+        assert_eq!(here.answer().await, Ok(seq));
+        let told = tokio::time::timeout(SECOND, there.seqs(1)).await.expect("not held up");
+        assert_eq!(told, [seq]);
+    }
+    assert_eq!(there.answer().await, Ok(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_room_that_cannot_be_read_holds_no_other_up() {
+    let (stores, worlds) = worlds(1);
+    let mut alice = worlds[0].connect("alice");
+    alice.enter("warm").await;
+    stores[0].span_takes.store(3_000, Ordering::Relaxed);
+    alice.send("cold", "1", "x").await;
+    alice.send("warm", "2", "x").await;
+    let first = alice.until(r#""type":"ack""#).await.pop().unwrap();
+    assert!(first.contains("warm"), "{first}");
+    let second = alice.until(r#""type":"ack""#).await.pop().unwrap();
+    assert!(second.contains("cold"), "{second}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn writers_that_get_in_each_others_way_all_get_their_turn() {
+    let (stores, worlds) = worlds(3);
+    let mut clients: Vec<_> = worlds.iter().map(|world| world.connect("user")).collect();
+    // A store that takes its time, for as long as this can last.
+    for store in &stores {
+        (0..20_000).for_each(|_| store.next(Fate::Takes(2, 2)));
+    }
+    let running = clients.iter_mut().enumerate().map(|(n, client)| async move {
+        for id in 0..100 {
+            client.send("r", &format!("{n}-{id}"), "x").await;
+            // Rejected after 5 s: who starves fails here.
+            assert!(client.answer().await.is_ok(), "replica {n}, message {id}");
+        }
+    });
+    futures_util::future::join_all(running).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_hears_nothing_says_for_how_long() {
+    let (stores, worlds) = worlds(2);
+    sleep(SECOND).await;
+    assert_eq!(worlds[0].rooms.lag(), Some(Duration::ZERO));
+    stores[0].inner.hold_news();
+    sleep(3 * SECOND).await;
+    assert_eq!(worlds[0].rooms.lag(), Some(3 * SECOND));
+    assert_eq!(World::new().rooms.lag(), None);
+}
