@@ -11,6 +11,7 @@ pub use check::{Checked, ConfigError};
 pub use layers::{Flags, Loaded};
 pub use secret::Secret;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ pub struct Config {
     pub path_prefix: String,
     /// Who may come in.
     pub auth: Auth,
+    /// What stands between the listeners and the clients.
+    pub server: Server,
     /// Where messages are kept.
     pub store: Store,
     /// What one client, and all of them, may cost.
@@ -82,6 +85,15 @@ pub enum Anonymous {
     Always,
 }
 
+/// Section `server`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Networks, such as `10.0.0.0/8`, of the proxies whose `X-Forwarded-For` is believed. Only logs show the client's address.
+    #[serde(deserialize_with = "layers::list")]
+    pub trusted_proxies: Vec<IpNet>,
+}
+
 /// Section `store`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -123,8 +135,16 @@ pub struct Limits {
     /// A connection on which no write made progress for this long is closed with 1013.
     #[serde(with = "layers::duration")]
     pub write_timeout: Duration,
+    /// Bytes of direct messages queued for all connections together.
+    pub outboxes_bytes: usize,
+    /// Bytes of the newest messages of all rooms, kept encoded.
+    pub rings_bytes: usize,
     /// Rooms joined by one connection at the same time.
     pub rooms_per_connection: usize,
+    /// Different rooms that one user joins or sends to within a minute.
+    pub rooms_per_minute: usize,
+    /// HTTP connections of one listener that are not, or not yet, WebSockets.
+    pub max_handshakes: usize,
 }
 
 /// Section `heartbeat`.
@@ -196,6 +216,7 @@ impl Default for Config {
             ops_listen: None,
             path_prefix: "/chat".to_owned(),
             auth: Auth::default(),
+            server: Server::default(),
             store: Store::default(),
             limits: Limits::default(),
             heartbeat: Heartbeat::default(),
@@ -237,7 +258,11 @@ impl Default for Limits {
             burst: 100,
             outbox_bytes: 65_536,
             write_timeout: Duration::from_secs(30),
+            outboxes_bytes: 128 << 20,
+            rings_bytes: 128 << 20,
             rooms_per_connection: 64,
+            rooms_per_minute: 1_000,
+            max_handshakes: 4_096,
         }
     }
 }

@@ -6,9 +6,13 @@ mod chat;
 pub mod cli;
 pub mod commands;
 mod config;
+mod crowd;
 mod fetch;
+mod history;
 mod logging;
+mod proxies;
 mod report;
+mod room_limits;
 mod routes;
 mod server;
 mod service;
@@ -17,7 +21,7 @@ mod telemetry;
 pub use chatbox_core::Refusal;
 pub use config::{
     Anonymous, Auth, Checked, Config, ConfigError, Flags, Heartbeat, Limits, Loaded, Log, LogFormat, Retention, Secret,
-    Shutdown, Store,
+    Server, Shutdown, Store,
 };
 pub use report::{Connections, Messages, ServiceReport};
 pub use service::{Service, StartError};

@@ -2,32 +2,30 @@
 
 use crate::auth::{AuthError, Credentials, Identity};
 use crate::chat::ChatHandler;
-use crate::service::{Inner, Service, chain};
+use crate::history::history;
+use crate::proxies;
+use crate::service::{Inner, Service};
 use crate::telemetry;
 use axum::Router;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{OriginalUri, Path, Query, State};
+use axum::extract::{ConnectInfo, OriginalUri, Query, State};
 use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
 use chatbox_core::{CloseCode, CloseReason, Refusal};
-use chatbox_protocol::{ErrorBody, RoomName, SUBPROTOCOL};
+use chatbox_protocol::{ErrorBody, SUBPROTOCOL};
 use chatbox_ws::{Expiry, Rejection, Upgrade};
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, HeaderValue, REFERRER_POLICY,
-    RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, HOST, HeaderName, HeaderValue, REFERRER_POLICY, RETRY_AFTER,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// The most messages that one history request returns, and how many when it does not say.
-const MAX_HISTORY: usize = 1_000;
-const DEFAULT_HISTORY: usize = 100;
-
 /// When somebody who was turned away should try again, in seconds.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+pub(crate) const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 pub(crate) fn router<S: Clone + Send + Sync + 'static>(service: &Service) -> Router<S> {
     let routes = Router::new()
@@ -65,7 +63,7 @@ pub(crate) fn guarded<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Ro
 }
 
 /// A refusal as clients see it: a status, and `{"error":CODE,"message":TEXT}`.
-struct Refused {
+pub(crate) struct Refused {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -73,16 +71,16 @@ struct Refused {
 }
 
 impl Refused {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), headers: Vec::new() }
     }
 
-    fn bad_request(message: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         telemetry::on_refused("bad_request");
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
-    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
@@ -158,51 +156,16 @@ fn upgrade(inner: &Arc<Inner>, parts: &mut Parts) -> Result<Response, Box<Respon
         inner.doorman.identify(&parts.headers, credentials).map_err(|error| refuse(error.into()))?;
     let lease = inner.registry.admit(&user).map_err(|refusal| refuse(refusal.into()))?;
     let expiry = valid_for.map(|after| Expiry { after, reason: CloseReason::new(CloseCode::POLICY, "token expired") });
-    let handler = inner.rooms.clone();
+    if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
+        let client = proxies::client(peer.ip(), &parts.headers, &inner.config.server.trusted_proxies);
+        tracing::debug!(user_id = user, connection_id = %lease.connection().id(), %client, "Client admitted");
+    }
+    let inner = Arc::clone(inner);
+    let transport = inner.transport.clone();
     Ok(upgrade
         .with_protocol(SUBPROTOCOL)
         .expiring(expiry)
-        .serve(&inner.transport, lease, move |connection| ChatHandler::new(&handler, connection, rooms)))
-}
-
-#[derive(Deserialize)]
-struct HistoryQuery {
-    #[serde(default)]
-    after: u64,
-    limit: Option<usize>,
-}
-
-/// Stored messages of a room.
-async fn history(
-    State(inner): State<Arc<Inner>>,
-    room: Result<Path<String>, PathRejection>,
-    query: Result<Query<HistoryQuery>, QueryRejection>,
-    credentials: Result<Query<Credentials>, QueryRejection>,
-    headers: HeaderMap,
-) -> Response {
-    let answer = async {
-        let identity = inner.doorman.identify(&headers, credentials?.0)?;
-        let HistoryQuery { after, limit } = query?.0;
-        let room = RoomName::new(room?.0).map_err(|error| Refused::bad_request(format!("room: {error}")))?;
-        if identity.rooms.is_some_and(|allows| !allows(room.as_str())) {
-            telemetry::on_refused("not_allowed");
-            return Err(Refused::new(StatusCode::FORBIDDEN, "not_allowed", "you may not enter this room"));
-        }
-        let limit = limit.unwrap_or(DEFAULT_HISTORY);
-        if !(1..=MAX_HISTORY).contains(&limit) {
-            let message = format!("limit: must be from 1 to {MAX_HISTORY}");
-            return Err(Refused::bad_request(message));
-        }
-        let (head, messages) = inner.rooms.history(room.as_str(), after, limit).await.map_err(|error| {
-            tracing::warn!(error = chain(&error), "Cannot read history");
-            Refused::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", "the store cannot be read now")
-                .with(RETRY_AFTER, RETRY_AFTER_SECONDS)
-        })?;
-        // The messages are JSON already.
-        let body = format!(r#"{{"head":{head},"messages":[{}]}}"#, messages.join(","));
-        Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
-    };
-    answer.await.unwrap_or_else(Refused::into_response)
+        .serve(&transport, lease, move |connection| ChatHandler::new(&inner, connection, rooms)))
 }
 
 /// Whatever has no route.

@@ -3,23 +3,32 @@
 //! Heads are read with a timeout and a size limit, `accept` errors are survived, and the HTTP connections are known, so that they
 //! can be ended. Connections that were upgraded belong to the registry from then on, and outlive this.
 
+use crate::crowd::Crowd;
 use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tower_service::Service;
 
 /// Connections that wait to be accepted: a fleet that reconnects at once must not be turned away by the kernel.
 const BACKLOG: u32 = 4096;
 
 /// How long a request's head may take, and how long a kept-alive connection may be idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an HTTP connection is used. The request that it is busy with may then take as long as a head.
+const CONNECTION_TIME: Duration = Duration::from_secs(60);
 
 /// How much of a request's head is read.
 const HEADER_BYTES: usize = 16 * 1024;
@@ -46,10 +55,10 @@ impl Listener {
         self.0.local_addr()
     }
 
-    /// Serves `router` until told to stop.
-    pub(crate) fn serve(self, router: Router) -> Server {
+    /// Serves `router` until told to stop, over at most so many HTTP connections at once. WebSockets do not count among them.
+    pub(crate) fn serve(self, router: Router, max_handshakes: usize) -> Server {
         let (stop, stopped) = watch::channel(false);
-        Server { stop, task: tokio::spawn(accept(self.0, router, stopped)) }
+        Server { stop, task: tokio::spawn(accept(self.0, router, Crowd::new(max_handshakes), stopped)) }
     }
 }
 
@@ -65,38 +74,35 @@ impl Server {
     pub(crate) async fn stop(self, at_most: Duration) {
         self.stop.send_replace(true);
         let abort = self.task.abort_handle();
-        if tokio::time::timeout(at_most, self.task).await.is_err() {
+        if timeout(at_most, self.task).await.is_err() {
             abort.abort();
         }
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
-    let mut connections = JoinSet::new();
+async fn accept(listener: TcpListener, router: Router, mut crowd: Crowd, mut stopped: watch::Receiver<bool>) {
     let mut complained: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-            accepted = listener.accept() => accepted,
+            () = crowd.change() => continue,
+            accepted = listener.accept(), if !crowd.is_full() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                connections.spawn(serve(stream, router.clone(), stopped.clone()));
-            }
+            Ok((stream, peer)) => crowd.add(serve(stream, peer, router.clone(), stopped.clone())),
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
                 if complained.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
                     complained = Some(Instant::now());
                     tracing::error!(%error, "Cannot accept connections");
                 }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_PAUSE).await;
             }
         }
     }
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    crowd.gone().await;
 }
 
 /// Whether `accept` failed because of the one connection that it was about.
@@ -105,20 +111,28 @@ fn is_the_peers(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn serve(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, mut stopped: watch::Receiver<bool>) {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.clone().call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     tokio::select! {
         result = connection.as_mut() => return log(result),
         _ = stopped.wait_for(|stopped| *stopped) => {}
+        () = sleep(CONNECTION_TIME) => {}
     }
     connection.as_mut().graceful_shutdown();
-    log(connection.await);
+    // A peer that does not read its response must not keep it.
+    if let Ok(result) = timeout(HEADER_TIMEOUT, connection).await {
+        log(result);
+    }
 }
 
 fn log(result: hyper::Result<()>) {

@@ -3,7 +3,9 @@
 use crate::auth::Doorman;
 use crate::chat::ChatHandler;
 use crate::config::{Checked, Config, ConfigError, Retention};
+use crate::history::Readers;
 use crate::report::ServiceReport;
+use crate::room_limits::RoomLimits;
 use crate::routes;
 use crate::telemetry::{self, Connections};
 use axum::Router;
@@ -50,6 +52,8 @@ pub(crate) struct Inner {
     pub(crate) health: Health,
     pub(crate) doorman: Doorman,
     pub(crate) origins: OriginPolicy,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) room_limits: Arc<RoomLimits>,
     gate: Gate,
     /// What became of the connections, once all of them are closed.
     closed: OnceCell<Tally>,
@@ -94,7 +98,7 @@ impl Service {
                 max_connections: limits.max_connections,
                 max_per_user: limits.max_connections_per_user,
                 outbox_bytes: limits.outbox_bytes,
-                ..chatbox_core::Limits::default()
+                outboxes_bytes: limits.outboxes_bytes,
             },
             Connections::new(),
         );
@@ -102,6 +106,7 @@ impl Service {
             heartbeat: config.heartbeat.interval,
             max_message_bytes: limits.max_message_bytes,
             rooms_per_connection: limits.rooms_per_connection,
+            rings_bytes: limits.rings_bytes,
             ..Options::default()
         };
         let rates = RateLimits::new(checked.messages_per_second, checked.burst);
@@ -131,6 +136,8 @@ impl Service {
                 transport,
                 health,
                 doorman: Doorman { keys: checked.keys, anonymous: checked.anonymous },
+                readers: Arc::default(),
+                room_limits: Arc::new(RoomLimits::new(config.limits.rooms_per_minute)),
                 origins: OriginPolicy::listed(config.auth.allowed_origins.iter().cloned()),
                 gate,
                 closed: OnceCell::new(),
@@ -176,7 +183,7 @@ impl Service {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let lease = self.inner.registry.admit(user)?;
-        let handler = ChatHandler::new(&self.inner.rooms, lease.connection(), None);
+        let handler = ChatHandler::new(&self.inner, lease.connection(), None);
         Ok(self.inner.transport.serve(stream, Default::default(), lease, handler, None))
     }
 

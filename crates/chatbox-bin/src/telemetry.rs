@@ -46,6 +46,8 @@ const REFUSALS: &[&str] = &[
     "bad_upgrade",
     "draining",
     "full",
+    "handshake_limit",
+    "history_limit",
     "not_allowed",
     "origin_not_allowed",
     "unauthorized",
@@ -136,6 +138,15 @@ pub(crate) fn on_refused(reason: &'static str) {
     counter!("chatbox_connections_refused_total", "reason" => reason).increment(1);
     if let Some(suppressed) = LINES.pass(reason, Instant::now()) {
         tracing::info!(reason, suppressed, "Refusing connections");
+    }
+}
+
+/// Counts a request that was answered with an error before the rooms saw it.
+pub(crate) fn on_rejected(reason: &'static str) {
+    static LINES: Throttle = Throttle::new();
+    counter!("chatbox_messages_rejected_total", "reason" => reason).increment(1);
+    if let Some(suppressed) = LINES.pass(reason, Instant::now()) {
+        tracing::info!(reason, suppressed, "Rejecting messages");
     }
 }
 

@@ -109,11 +109,12 @@ impl Servers {
         let at = address(&listener)?;
         let own = metrics_route(service.clone(), metrics);
         let public = routes::guarded(nest(prefix, service.router()).merge(own.clone()).fallback(routes::not_found));
-        let mut servers = vec![listener.serve(public)];
+        let mut servers = vec![listener.serve(public, config.limits.max_handshakes)];
         if let Some(ops) = ops {
             let at = address(&ops)?;
             let probes = service.inner.health.router();
-            servers.push(ops.serve(nest(prefix, probes).merge(own).fallback(routes::not_found)));
+            let routes = nest(prefix, probes).merge(own).fallback(routes::not_found);
+            servers.push(ops.serve(routes, config.limits.max_handshakes));
             tracing::info!(metrics = %format_args!("http://{at}/metrics"), "Operations listener");
         }
         tracing::info!(page = %format_args!("http://{at}{prefix}/"), "Chatbox service listening");

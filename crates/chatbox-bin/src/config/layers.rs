@@ -8,6 +8,7 @@ use serde::de::{Error as _, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The file that is read, if it is there, when none is named.
@@ -135,19 +136,20 @@ impl Provider for Setting {
 }
 
 /// A list, as an array or as one text with commas.
-pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+pub(super) fn list<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "a list of texts")]
     enum Given {
         List(Vec<String>),
         Text(String),
     }
-    Ok(match Given::deserialize(deserializer)? {
-        Given::List(list) => list,
-        Given::Text(text) => {
-            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
-        }
-    })
+    let read = |item: &str| item.parse().map_err(D::Error::custom);
+    match Given::deserialize(deserializer)? {
+        Given::List(list) => list.iter().map(|item| read(item)).collect(),
+        Given::Text(text) => text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(read).collect(),
+    }
 }
 
 /// Durations such as `20s`, `1h 30m`, `250ms`.

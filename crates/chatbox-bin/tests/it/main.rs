@@ -12,6 +12,7 @@ mod embed;
 mod fleet;
 mod harness;
 mod http;
+mod limits;
 mod phases;
 mod protocol;
 mod refusals;
