@@ -44,6 +44,7 @@ fn impatient() -> Setup {
 /// No rate limit stands in the way, and patience with those who do not read is short.
 fn eager(store: &str) -> Setup {
     let setup = Setup::over(store).set("limits.messages_per_second=1000000").set("limits.burst=1000000");
+    let setup = setup.set("limits.rooms_per_minute=1000000");
     setup.set("limits.write_timeout=1s").set("shutdown.close_handshake=1s")
 }
 
