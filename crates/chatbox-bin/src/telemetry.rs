@@ -27,6 +27,8 @@ const METRICS: &[(Kind, &str, &str)] = &[
     (Kind::Histogram, "chatbox_append_seconds", "How long one commit of messages took"),
     (Kind::Counter, "chatbox_slow_consumers_total", "Times a live member fell behind its room's ring"),
     (Kind::Gauge, "chatbox_lagging_members", "Members being served from the store, behind their room's ring"),
+    (Kind::Gauge, "chatbox_outbox_bytes", "Bytes queued for connections, over all outboxes"),
+    (Kind::Gauge, "chatbox_ring_bytes", "Bytes of the newest messages of all rooms, kept in memory"),
     (Kind::Gauge, "chatbox_ready", "1 while the service is ready for traffic"),
     (Kind::Gauge, "chatbox_shutdown_phase", "0 running, 1 lame duck, 2 draining, 3 flushing, 4 stopped"),
     (Kind::Gauge, "chatbox_shutdown_phase_duration_seconds", "How long each finished phase of the shutdown took"),
@@ -115,6 +117,12 @@ pub(crate) fn on_shutdown(lasted: Duration) {
 /// Records whether the service is ready.
 pub(crate) fn on_readiness(ready: bool) {
     gauge!("chatbox_ready").set(f64::from(u8::from(ready)));
+}
+
+/// Records how much of the bounds over everything is used.
+pub(crate) fn on_memory(outboxes: usize, rings: usize) {
+    gauge!("chatbox_outbox_bytes").set(outboxes as f64);
+    gauge!("chatbox_ring_bytes").set(rings as f64);
 }
 
 /// Counts connections, and logs the drain.

@@ -146,9 +146,6 @@ impl KeyRing {
     /// Reads everything anew; says whether anything has changed.
     fn reload(&self) -> Result<bool, KeyFault> {
         let keys = self.sources.read(&self.rules)?;
-        if keys.keys.is_empty() {
-            return Err(("auth.jwt_keys_dir", "auth.jwt_keys_dir: holds no key any more".to_owned()));
-        }
         let mut current = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         let changed = current.fingerprint != keys.fingerprint;
         if changed {
@@ -171,7 +168,12 @@ impl Sources {
             reader.public_keys("auth.jwt_public_key_file", None, file)?;
         }
         if let Some(dir) = &self.dir {
-            reader.dir("auth.jwt_keys_dir", dir)?;
+            let setting = "auth.jwt_keys_dir";
+            reader.dir(setting, dir)?;
+            // Not the same as a service that asks for no tokens.
+            if reader.keys.is_empty() {
+                return Err((setting, format!("{setting}: {} holds no key", dir.display())));
+            }
         }
         Ok(Keys { fingerprint: reader.hasher.finish(), keys: reader.keys })
     }

@@ -6,7 +6,7 @@ use crate::logging::{self, Logging};
 use crate::report::ServiceReport;
 use crate::routes;
 use crate::server::{Listener, Server};
-use crate::service::Service;
+use crate::service::{Inner, Service};
 use crate::telemetry;
 use axum::Router;
 use axum::routing::get;
@@ -135,7 +135,9 @@ fn nest(prefix: &str, router: Router) -> Router {
 
 fn metrics_route(service: Service, metrics: PrometheusHandle) -> Router {
     let answer = move || async move {
-        telemetry::on_readiness(service.inner.health.readiness().await.is_ready());
+        let Inner { health, registry, rooms, .. } = &*service.inner;
+        telemetry::on_readiness(health.readiness().await.is_ready());
+        telemetry::on_memory(registry.outbox_bytes(), rooms.ring_bytes());
         ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::render(&metrics))
     };
     Router::new().route("/metrics", get(answer))

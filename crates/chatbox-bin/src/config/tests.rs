@@ -76,6 +76,14 @@ fn a_secret_may_come_from_a_file_whose_last_newline_is_none_of_it() {
     assert_eq!(loaded.check().unwrap().store_url.reveal(), "memory:");
 }
 
+#[test]
+fn a_directory_without_keys_is_no_reason_to_believe_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let error = read(&[], &[("auth.jwt_keys_dir", path)]).unwrap().check().unwrap_err().to_string();
+    assert_eq!(error, format!("auth.jwt_keys_dir: {path} holds no key (command line: auth.jwt_keys_dir)"));
+}
+
 proptest! {
     #[test]
     fn the_last_layer_that_sets_a_key_wins_and_is_named(file: Option<u32>, variable: Option<u32>, flag: Option<u32>) {

@@ -222,6 +222,11 @@ async fn metrics_say_what_happened() {
         assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
     }
     assert!(metrics.contains("chatbox_append_seconds_bucket{le="));
+    assert!(
+        metrics.contains("# TYPE chatbox_outbox_bytes gauge")
+            && metrics.contains("chatbox_ring_bytes ")
+            && !metrics.contains("chatbox_ring_bytes 0")
+    );
 }
 
 async fn text(server: &Server) -> String {

@@ -56,7 +56,7 @@ async fn keys_are_added_and_removed_while_the_service_runs() {
     }
     std::fs::remove_file(keys.join("new.secret")).unwrap();
     server.signal(Signal::HUP);
-    server.line(|line| line["error"] == "auth.jwt_keys_dir: holds no key any more").await;
+    server.line(|line| line["error"] == "auth.jwt_keys_dir: keys holds no key").await;
     assert!(lets_in(&server, &token(NEW)).await);
 
     // A connection that is open outlives its key, not its token.
