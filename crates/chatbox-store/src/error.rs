@@ -55,6 +55,24 @@ pub enum StoreError {
         /// The newest version that this crate reads.
         known: i64,
     },
+    /// The servers of a database cannot be reached, or refuse what the store needs.
+    #[error("cannot use the database at {servers}")]
+    Connect {
+        /// Their names and ports.
+        servers: String,
+        /// What the driver or the server says.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// The database was written by a newer version of this crate.
+    #[error("the database {database} has schema version {found}, this program knows versions up to {known}")]
+    NewerDatabase {
+        /// Its name.
+        database: String,
+        /// The version found there.
+        found: i64,
+        /// The newest version that this crate reads.
+        known: i64,
+    },
     /// The URL names a backend that this build does not have.
     #[error("the {backend} store is not built into this program")]
     NotBuiltIn {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::{MemoryStore, SqliteStore, Store, StoreError};
 
-/// Opens the store that a URL names: `sqlite:PATH` or `memory:`.
+/// Opens the store that a URL names: `sqlite:PATH`, `memory:` or, with the feature `mongodb`, a
+/// MongoDB connection string (`mongodb+srv:` needs the feature `mongodb-srv`).
 ///
 /// `sqlite://PATH` is the same as `sqlite:PATH`, so an absolute path has three slashes there.
 /// To be called within a tokio runtime.
@@ -25,6 +26,11 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
         },
         "memory" if rest.is_empty() => Ok(Arc::new(MemoryStore::new())),
         "memory" => invalid("nothing follows memory:"),
+        #[cfg(feature = "mongodb")]
+        "mongodb" | "mongodb+srv" if scheme == "mongodb" || cfg!(feature = "mongodb-srv") => {
+            Ok(Arc::new(crate::MongoStore::open(url).await?))
+        }
+        "mongodb+srv" if cfg!(feature = "mongodb") => Err(StoreError::NotBuiltIn { backend: "mongodb+srv" }),
         "mongodb" | "mongodb+srv" => Err(StoreError::NotBuiltIn { backend: "mongodb" }),
         _ if is_scheme(scheme) => Err(StoreError::UnknownScheme { scheme: scheme.to_owned() }),
         _ => invalid("it does not begin with a scheme, like sqlite: in sqlite:PATH"),

@@ -5,6 +5,8 @@
 mod conformance;
 mod memory;
 mod model;
+#[cfg(feature = "mongodb")]
+mod mongodb;
 mod sqlite;
 mod support;
 mod urls;

@@ -1,0 +1,189 @@
+//! The log in MongoDB: one log that many processes append to and follow.
+
+mod append;
+mod connect;
+mod documents;
+mod expire;
+mod feed;
+mod heads;
+mod log;
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mongodb::bson::doc;
+use mongodb::{Client, Database};
+use tokio::sync::RwLock;
+use tokio::time::timeout;
+
+use crate::{Append, Appended, BoxFuture, Feed, Span, Store, StoreError, Stored};
+
+use self::documents::META;
+use self::feed::Following;
+use self::log::Log;
+
+/// A store in a MongoDB replica set, for services that run as many processes.
+///
+/// A message is written to a majority of the members, in their journals, when
+/// [`append`](Store::append) returns, and what is read has been written like that: neither is lost
+/// when a primary is. Write and read concern and the read preference are therefore not taken from
+/// the connection string; everything else is. Where it says nothing, connecting and selecting a
+/// server take at most 1 s, and the members are looked at every second.
+///
+/// The messages are in the collection `messages`, as `{_id: {room, seq}, user, id, body, at}` with
+/// `at` in milliseconds since the Unix epoch. `meta` holds the version of that schema, `ticks` one
+/// document for each process that [follows](Store::follow), written every second: a process is
+/// [behind](Store::lag) by the age of its newest tick that came back to it through its feed.
+///
+/// Every call is over after 3 s, and [`close`](Store::close) after 4 s, whatever the servers do: they
+/// may be gone, or frozen in the midst of an answer. After an error, or a future that was dropped, an
+/// append may still arrive. It then takes the places that were meant for it, or none.
+///
+/// The order within a room has no gaps as long as no append is on its way for longer than a minute.
+/// [`expire`](Store::expire) relies on that, and leaves what is younger than two minutes.
+pub struct MongoStore {
+    client: Client,
+    database: Database,
+    log: Arc<Log>,
+    /// Read by every call that uses the client, so that whoever closes it waits for them.
+    open: RwLock<bool>,
+    following: Mutex<Option<Following>>,
+}
+
+impl MongoStore {
+    /// Connects to the servers that a connection string names, and creates the collections and
+    /// indexes in its database (`chatbox` if it names none) if they are not there.
+    ///
+    /// Waits for up to 10 s until there is a primary. To be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InvalidUrl`] for a connection string that cannot be used,
+    /// [`StoreError::Connect`] when the servers cannot be reached or refuse, or are no replica set,
+    /// [`StoreError::NewerDatabase`] for a schema of the future.
+    pub async fn open(uri: &str) -> Result<Self, StoreError> {
+        let (client, database) = connect::connect(uri).await?;
+        let log = Arc::new(Log::new(&database));
+        Ok(Self { client, database, log, open: RwLock::new(true), following: Mutex::new(None) })
+    }
+
+    /// Does what takes a bounded time, unless the store is closed.
+    async fn run<T>(&self, work: impl Future<Output = mongodb::error::Result<T>>) -> Result<T, StoreError> {
+        let open = self.open.read().await;
+        if !*open {
+            return Err(StoreError::Closed);
+        }
+        match timeout(TIMEOUT, work).await {
+            Ok(done) => done.map_err(unavailable),
+            Err(_) => Err(unavailable(timed_out())),
+        }
+    }
+
+    fn following(&self) -> MutexGuard<'_, Option<Following>> {
+        self.following.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MongoStore {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn append(&self, batch: Arc<[Append]>) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
+        Box::pin(async move { self.run(append::append(&self.log, &batch)).await })
+    }
+
+    fn span(&self, room: &str) -> BoxFuture<'_, Result<Span, StoreError>> {
+        let room = room.to_owned();
+        Box::pin(async move { self.run(self.log.span(&room)).await })
+    }
+
+    fn read(&self, room: &str, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>> {
+        let room = room.to_owned();
+        Box::pin(async move { self.run(self.log.read(&room, after, limit)).await })
+    }
+
+    fn find(&self, room: &str, user: &str, id: &str) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
+        let (room, user, id) = (room.to_owned(), user.to_owned(), id.to_owned());
+        Box::pin(async move { self.run(self.log.find(&room, &user, &id)).await })
+    }
+
+    fn expire(&self, before_ms: i64) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(async move {
+            let before_ms = expire::allowed(before_ms);
+            let mut removed = 0;
+            let mut done = expire::Done::Nothing;
+            loop {
+                let step = self.run(expire::step(&self.log, before_ms, &done)).await?;
+                removed += step.removed;
+                match step.done {
+                    expire::Done::All => return Ok(removed),
+                    rest => done = rest,
+                }
+            }
+        })
+    }
+
+    fn follow(&self) -> Option<Feed> {
+        let open = self.open.try_read().is_ok_and(|open| *open);
+        open.then(|| {
+            let (following, feed) = Following::begin(&self.database, Arc::clone(&self.log));
+            *self.following() = Some(following);
+            feed
+        })
+    }
+
+    fn lag(&self) -> Option<Duration> {
+        self.following().as_ref().map(Following::lag)
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let meta = self.database.collection::<mongodb::bson::Document>(META);
+            // The write concern makes it wait for a majority: a primary that has lost its followers fails.
+            let ping = meta.update_one(doc! { "_id": "ping" }, doc! { "$inc": { "count": 1_i64 } }).upsert(true);
+            self.run(async { ping.await.map(drop) }).await
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut open = self.open.write().await;
+            let following = self.following().take();
+            if let Some(following) = following {
+                // Its cursor would keep the client from shutting down.
+                following.end().await;
+            }
+            // Frozen servers would keep it waiting for the end of their cursors.
+            if *open && timeout(CLOSE, self.client.clone().shutdown()).await.is_err() {
+                let _ = timeout(CLOSE, self.client.clone().shutdown().immediate(true)).await;
+            }
+            *open = false;
+            Ok(())
+        })
+    }
+}
+
+impl fmt::Debug for MongoStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MongoStore").field("database", &self.database.name()).finish_non_exhaustive()
+    }
+}
+
+const NAME: &str = "mongodb";
+
+/// How long one call may take, whatever it consists of.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long the client may take to shut down in order, and then at once.
+const CLOSE: Duration = Duration::from_millis(500);
+
+fn unavailable(source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Unavailable { store: NAME, source: Arc::new(source) }
+}
+
+fn timed_out() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
+}

@@ -1,0 +1,267 @@
+//! Appending: what keeps a room's sequence without gaps, and every id in it once.
+//!
+//! The server knows nothing of sequences. It refuses a second document with the same `_id`, that is
+//! with the same place in the same room, and a second one with the same room, user and id. An
+//! ordered insert goes through its documents one by one and ends with the first that is refused.
+//! A message is put at a place only
+//!
+//! - by a process that has learnt from a majority that the place before it is taken, or
+//! - behind the one before it in the same ordered insert, hence behind it in the primary's log too.
+//!
+//! Either way every member that has a message, now or after a failover, has all before it. None of
+//! this depends on when an insert arrives. One that was given up, because its time was over, its
+//! caller had gone or the connection was cut, may arrive late: its first document finds its place
+//! free, and then that is the head's successor still, or taken, and then nothing of it is stored.
+//! The driver's own second attempt is recognised by the server as the same insert.
+//!
+//! What remains is that the places after a stale head may be free again because they were expired.
+//! Therefore a head is believed for a while only ([`FRESH`](super::heads::FRESH)), and
+//! [`expire`](super::expire) leaves what is younger than that by a wide margin.
+
+use std::collections::{HashMap, VecDeque};
+use std::iter::repeat;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use mongodb::error::{ErrorKind, Result};
+use tokio::time::{Instant, sleep};
+
+use crate::{Append, Appended, Draft, Placed};
+
+use super::documents::Fresh;
+use super::log::Log;
+
+/// How many inserts of a batch are under way at a time. A room that is contended holds up only those in its lane.
+const LANES: usize = 8;
+
+/// The most messages and bytes of text in one insert, far below what the driver would split.
+const MAX_MESSAGES: usize = 1000;
+const MAX_BYTES: usize = 8 << 20;
+
+/// The most messages that are looked up at a time.
+const MAX_REACH: usize = 64;
+
+/// How long a message that is in the way is given until a majority has it.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Answers each append of the batch. On an error any of them may be stored, or partly.
+pub(super) async fn append(log: &Log, batch: &[Append]) -> Result<Vec<Appended>> {
+    let mut answers = vec![None; batch.len()];
+    for wave in waves(batch) {
+        let lanes = wave.chunks(wave.len().div_ceil(LANES)).map(|places| Lane::run(log, batch, places));
+        // All are awaited even if one fails: an insert that is given up costs a connection.
+        for lane in join_all(lanes).await {
+            for (place, appended) in lane? {
+                answers[place] = Some(appended);
+            }
+        }
+    }
+    Ok(answers.into_iter().map(|answer| answer.expect("a lane answers each of its appends")).collect())
+}
+
+/// The places in the batch of every room's first append, then of every room's second one, and so on.
+fn waves(batch: &[Append]) -> Vec<Vec<usize>> {
+    let mut waves: Vec<Vec<usize>> = Vec::new();
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    for (place, append) in batch.iter().enumerate() {
+        let wave = seen.entry(&append.room).or_default();
+        if *wave == waves.len() {
+            waves.push(Vec::new());
+        }
+        waves[*wave].push(place);
+        *wave += 1;
+    }
+    waves
+}
+
+/// Appends to different rooms that are inserted together.
+struct Lane<'a> {
+    log: &'a Log,
+    waiting: VecDeque<Pending<'a>>,
+    answers: Vec<(usize, Appended)>,
+}
+
+/// An append under way.
+struct Pending<'a> {
+    place: usize,
+    append: &'a Append,
+    /// What became of its first messages.
+    placed: Vec<Placed>,
+    /// The head that they leave.
+    head: u64,
+    /// Of the messages after them: where one was found to be stored before. The first was not.
+    ahead: VecDeque<Option<u64>>,
+    /// How many messages are looked up when the next one is refused for its id.
+    reach: usize,
+}
+
+/// How an insert ended.
+enum Inserted {
+    All,
+    /// The message with this index was refused for its place or its id: it was stored neither, nor what follows it.
+    UpTo(usize),
+}
+
+impl<'a> Lane<'a> {
+    async fn run(log: &'a Log, batch: &'a [Append], places: &[usize]) -> Result<Vec<(usize, Appended)>> {
+        let mut lane = Self { log, waiting: VecDeque::new(), answers: Vec::new() };
+        for &place in places {
+            lane.admit(place, &batch[place]).await?;
+        }
+        while !lane.waiting.is_empty() {
+            let messages = lane.next_messages();
+            let count = messages.len();
+            match insert(log, messages).await? {
+                Inserted::All => lane.placed(count),
+                Inserted::UpTo(refused) => {
+                    lane.placed(refused);
+                    lane.resolve().await?;
+                }
+            }
+        }
+        Ok(lane.answers)
+    }
+
+    /// Lets in an append whose expected head is that of the room, as far as is known.
+    async fn admit(&mut self, place: usize, append: &'a Append) -> Result<()> {
+        let expected = append.expected_head;
+        let head = match self.log.heads.known(&append.room) {
+            Some(head) if head.seq > expected || head.seq == expected && head.is_fresh() => head.seq,
+            _ => self.log.head(&append.room).await?,
+        };
+        if head != expected {
+            self.answers.push((place, Appended::HeadMoved { head }));
+        } else if append.messages.is_empty() {
+            self.answers.push((place, Appended::Placed(Vec::new())));
+        } else {
+            self.waiting.push_back(Pending {
+                place,
+                append,
+                placed: Vec::new(),
+                head,
+                ahead: VecDeque::new(),
+                reach: 1,
+            });
+        }
+        Ok(())
+    }
+
+    fn next_messages(&self) -> Vec<Fresh<'a>> {
+        let mut messages = Vec::new();
+        let mut bytes = 0;
+        for pending in &self.waiting {
+            for (draft, seq) in pending.to_insert().zip(pending.head + 1..) {
+                bytes += draft.user.len() + draft.id.len() + draft.body.len();
+                if !messages.is_empty() && (bytes > MAX_BYTES || messages.len() == MAX_MESSAGES) {
+                    return messages;
+                }
+                messages.push(Fresh::new(&pending.append.room, seq, draft));
+            }
+        }
+        messages
+    }
+
+    /// Takes note of the first messages of an insert, which a majority has.
+    fn placed(&mut self, count: usize) {
+        for _ in 0..count {
+            if let Some(pending) = self.waiting.front_mut() {
+                pending.placed_next();
+                self.finish_if_whole();
+            }
+        }
+    }
+
+    fn finish_if_whole(&mut self) {
+        if let Some(Pending { place, append, placed, head, .. }) =
+            self.waiting.pop_front_if(|pending| pending.rest().is_empty())
+        {
+            self.log.heads.learn(&append.room, head, Instant::now());
+            self.answers.push((place, Appended::Placed(placed)));
+        }
+    }
+
+    /// Finds out why the first message that waits was refused: its place is taken, or its id.
+    async fn resolve(&mut self) -> Result<()> {
+        let Some(pending) = self.waiting.front_mut() else { return Ok(()) };
+        let room = &pending.append.room;
+        loop {
+            let head = self.log.head(room).await?;
+            if head > pending.head {
+                break self.finish_moved(head);
+            }
+            if head == pending.head {
+                if pending.look_up(self.log).await? {
+                    break self.finish_if_whole();
+                }
+                // What was in the way is not durable yet, or gone with a primary that has lost its place: try again.
+                sleep(PAUSE).await;
+                break;
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    fn finish_moved(&mut self, head: u64) {
+        if let Some(Pending { place, placed, .. }) = self.waiting.pop_front() {
+            let moved =
+                if placed.is_empty() { Appended::HeadMoved { head } } else { Appended::Partly { placed, head } };
+            self.answers.push((place, moved));
+        }
+    }
+}
+
+impl<'a> Pending<'a> {
+    fn rest(&self) -> &'a [Draft] {
+        &self.append.messages[self.placed.len()..]
+    }
+
+    fn to_insert(&self) -> impl Iterator<Item = &'a Draft> {
+        let found = self.ahead.iter().copied().chain(repeat(None));
+        self.rest().iter().zip(found).filter(|(_, found)| found.is_none()).map(|(draft, _)| draft)
+    }
+
+    fn placed_next(&mut self) {
+        self.head += 1;
+        self.placed.push(Placed::New(self.head));
+        self.ahead.pop_front();
+        self.skip_found();
+    }
+
+    /// Looks for the message that was refused, and for some after it, since one that is sent again seldom comes alone.
+    /// Says whether it is stored.
+    async fn look_up(&mut self, log: &Log) -> Result<bool> {
+        let room = &self.append.room;
+        let drafts = self.rest().iter().take(self.reach);
+        let found = stream::iter(drafts.map(|draft| log.find(room, &draft.user, &draft.id)));
+        self.ahead = found.buffered(LANES).try_collect().await?;
+        self.reach = MAX_REACH.min(2 * self.reach);
+        let stored = self.ahead.front().is_some_and(Option::is_some);
+        self.skip_found();
+        Ok(stored)
+    }
+
+    fn skip_found(&mut self) {
+        while let Some(&Some(seq)) = self.ahead.front() {
+            self.placed.push(Placed::Duplicate(seq));
+            self.ahead.pop_front();
+        }
+    }
+}
+
+async fn insert(log: &Log, messages: Vec<Fresh<'_>>) -> Result<Inserted> {
+    let Err(error) = log.messages.clone_with_type::<Fresh<'_>>().insert_many(messages).ordered(true).await else {
+        return Ok(Inserted::All);
+    };
+    if let ErrorKind::InsertMany(failure) = &*error.kind
+        && failure.write_concern_error.is_none()
+        && let Some([refused]) = failure.write_errors.as_deref()
+        && refused.code == DUPLICATE_KEY
+    {
+        return Ok(Inserted::UpTo(refused.index));
+    }
+    Err(error)
+}
+
+const DUPLICATE_KEY: i32 = 11000;

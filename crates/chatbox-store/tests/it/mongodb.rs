@@ -1,0 +1,31 @@
+//! The MongoDB store: conformance, and what holds with many writers, broken connections and frozen servers.
+
+mod closing;
+mod database;
+mod feed;
+mod late;
+mod open;
+mod proxy;
+mod writers;
+
+use std::sync::Arc;
+
+use chatbox_store::{MongoStore, Store};
+
+use self::database::Database;
+
+async fn open() -> Option<(Arc<dyn Store>, Database)> {
+    let database = Database::fresh()?;
+    let store = MongoStore::open(database.uri()).await.unwrap();
+    Some((Arc::new(store), database))
+}
+
+crate::conformance::conformance_tests!(open);
+
+#[tokio::test]
+async fn a_mongodb_url_opens_the_store() {
+    let Some(database) = Database::fresh() else { return };
+    let store = chatbox_store::open(database.uri()).await.unwrap();
+    assert_eq!(store.name(), "mongodb");
+    store.close().await.unwrap();
+}

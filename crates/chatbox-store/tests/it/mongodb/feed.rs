@@ -1,0 +1,130 @@
+//! What a process hears of the appends of all, and what it knows of how late it hears it.
+
+use std::time::Duration;
+
+use chatbox_store::{Feed, MongoStore, News, Store};
+use futures_util::StreamExt;
+use tokio::time::{sleep, timeout};
+
+use super::database::Database;
+use super::proxy::Proxy;
+use crate::support::{draft, place};
+
+/// Long enough for streams to be opened anew.
+const LONG: Duration = Duration::from_secs(30);
+
+async fn next(feed: &mut Feed) -> News {
+    timeout(LONG, feed.next()).await.expect("something is told").expect("a feed goes on until it is closed")
+}
+
+/// The places that are told next, up to one. What is told again is passed over.
+async fn heard_until(feed: &mut Feed, until: u64) -> Vec<u64> {
+    let mut heard: Vec<u64> = Vec::new();
+    while heard.last() != Some(&until) {
+        let News::Appended { room, message } = next(feed).await else { panic!("nothing was missed") };
+        assert_eq!((&*room, &*message.body), ("r", &*format!("body of {}", message.id)));
+        if heard.last().is_none_or(|&last| message.seq > last) {
+            heard.push(message.seq);
+        }
+    }
+    heard
+}
+
+async fn until_lag(store: &MongoStore, is: impl Fn(Duration) -> bool) {
+    let waiting = async {
+        while !is(store.lag().expect("it is followed")) {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(LONG, waiting).await.expect("the lag changes");
+}
+
+#[tokio::test]
+async fn a_feed_tells_in_order_what_all_processes_append() {
+    let Some(database) = Database::fresh() else { return };
+    let one = MongoStore::open(database.uri()).await.unwrap();
+    let other = MongoStore::open(database.uri()).await.unwrap();
+    assert_eq!(one.lag(), None);
+    let (mut first, mut second) = (one.follow().unwrap(), other.follow().unwrap());
+    assert_eq!((next(&mut first).await, next(&mut second).await), (News::Missed, News::Missed));
+    place(&one, "r", 0, (1..=5).map(|n| draft("alice", n)).collect()).await;
+    assert_eq!(other.span("r").await.unwrap().head, 5);
+    place(&other, "r", 5, (1..=5).map(|n| draft("bob", n)).collect()).await;
+    let all: Vec<u64> = (1..=10).collect();
+    assert_eq!(heard_until(&mut first, 10).await, all);
+    assert_eq!(heard_until(&mut second, 10).await, all);
+}
+
+#[tokio::test]
+async fn a_second_feed_of_a_store_ends_the_first() {
+    let Some(database) = Database::fresh() else { return };
+    let store = MongoStore::open(database.uri()).await.unwrap();
+    let first = store.follow().unwrap();
+    let mut second = store.follow().unwrap();
+    timeout(LONG, first.collect::<Vec<_>>()).await.expect("the first one ends");
+    assert_eq!(next(&mut second).await, News::Missed);
+}
+
+#[tokio::test]
+async fn a_feed_whose_connections_were_cut_goes_on_where_it_was() {
+    let Some(database) = Database::fresh() else { return };
+    let proxy = Proxy::before(database.server()).await;
+    let follower = MongoStore::open(&database.through(proxy.address())).await.unwrap();
+    let writer = MongoStore::open(database.uri()).await.unwrap();
+    let mut feed = follower.follow().unwrap();
+    assert_eq!(next(&mut feed).await, News::Missed);
+    for round in 0..5_u64 {
+        proxy.cut();
+        place(&writer, "r", 2 * round, vec![draft("alice", 2 * round)]).await;
+        proxy.freeze();
+        place(&writer, "r", 2 * round + 1, vec![draft("alice", 2 * round + 1)]).await;
+        proxy.cut();
+        proxy.thaw();
+        assert_eq!(heard_until(&mut feed, 2 * round + 2).await, [2 * round + 1, 2 * round + 2]);
+    }
+}
+
+#[tokio::test]
+async fn a_feed_that_cannot_go_on_says_that_it_missed_something() {
+    let Some(database) = Database::fresh() else { return };
+    let store = MongoStore::open(database.uri()).await.unwrap();
+    let mut feed = store.follow().unwrap();
+    assert_eq!(next(&mut feed).await, News::Missed);
+    place(&store, "r", 0, vec![draft("alice", 1)]).await;
+    assert_eq!(heard_until(&mut feed, 1).await, [1]);
+    // Its stream ends with the database, and no token leads beyond that.
+    database.raw().await.drop().await.unwrap();
+    assert_eq!(next(&mut feed).await, News::Missed);
+    place(&store, "s", 0, vec![draft("alice", 1)]).await;
+    assert!(matches!(next(&mut feed).await, News::Appended { .. }));
+}
+
+#[tokio::test]
+async fn lag_grows_while_nothing_is_heard() {
+    let Some(database) = Database::fresh() else { return };
+    let proxy = Proxy::before(database.server()).await;
+    let store = MongoStore::open(&database.through(proxy.address())).await.unwrap();
+    let mut feed = store.follow().unwrap();
+    assert_eq!(next(&mut feed).await, News::Missed);
+    let second = Duration::from_secs(1);
+    until_lag(&store, |lag| lag < second).await;
+    proxy.freeze();
+    until_lag(&store, |lag| lag > 4 * second).await;
+    proxy.thaw();
+    until_lag(&store, |lag| lag < second).await;
+}
+
+#[tokio::test]
+async fn lag_grows_while_the_feed_is_not_read() {
+    let Some(database) = Database::fresh() else { return };
+    let store = MongoStore::open(database.uri()).await.unwrap();
+    let mut feed = store.follow().unwrap();
+    let second = Duration::from_secs(1);
+    until_lag(&store, |lag| lag < second).await;
+    // More than the feed holds for its reader.
+    place(&store, "r", 0, (1..=600).map(|n| draft("alice", n)).collect()).await;
+    until_lag(&store, |lag| lag > 3 * second).await;
+    assert_eq!(next(&mut feed).await, News::Missed);
+    assert_eq!(heard_until(&mut feed, 600).await.len(), 600);
+    until_lag(&store, |lag| lag < second).await;
+}
