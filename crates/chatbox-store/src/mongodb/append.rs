@@ -23,7 +23,6 @@ use std::iter::repeat;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
 use mongodb::error::{ErrorKind, Result};
 use tokio::time::{Instant, sleep};
 
@@ -36,7 +35,7 @@ use super::log::Log;
 const LANES: usize = 8;
 
 /// The most messages and bytes of text in one insert, far below what the driver would split.
-const MAX_MESSAGES: usize = 1000;
+const MAX_MESSAGES: usize = 500;
 const MAX_BYTES: usize = 8 << 20;
 
 /// The most messages that are looked up at a time.
@@ -234,8 +233,8 @@ impl<'a> Pending<'a> {
     async fn look_up(&mut self, log: &Log) -> Result<bool> {
         let room = &self.append.room;
         let drafts = self.rest().iter().take(self.reach);
-        let found = stream::iter(drafts.map(|draft| log.find(room, &draft.user, &draft.id)));
-        self.ahead = found.buffered(LANES).try_collect().await?;
+        let lookups: Vec<_> = drafts.map(|draft| log.find(room, &draft.user, &draft.id)).collect();
+        self.ahead = join_all(lookups).await.into_iter().collect::<Result<_>>()?;
         self.reach = MAX_REACH.min(2 * self.reach);
         let stored = self.ahead.front().is_some_and(Option::is_some);
         self.skip_found();

@@ -40,21 +40,22 @@ impl<'a> Fresh<'a> {
 pub(super) struct Message {
     #[serde(rename = "_id")]
     pub(super) place: Place,
-    user: String,
+    /// `None` for the mark that a room's newest message leaves when it is removed.
+    user: Option<String>,
     id: String,
     body: String,
     at: i64,
 }
 
 impl Message {
-    pub(super) fn stored(self) -> Stored {
-        Stored {
+    pub(super) fn stored(self) -> Option<Stored> {
+        Some(Stored {
             seq: self.place.seq.cast_unsigned(),
-            user: self.user.into(),
+            user: self.user?.into(),
             id: self.id.into(),
             body: self.body.into(),
             at_ms: self.at,
-        }
+        })
     }
 }
 
@@ -71,7 +72,7 @@ pub(super) struct Aged {
     #[serde(rename = "_id")]
     pub(super) place: Place,
     pub(super) at: i64,
-    /// `None` for the mark that a room's newest message leaves when it is removed.
+    /// As in [`Message`].
     pub(super) user: Option<String>,
 }
 

@@ -94,7 +94,7 @@ pub(super) async fn step(log: &Log, before_ms: i64, done: &Done) -> Result<Step>
 /// Leaves nothing of a room's newest message but its place. Returns how many that changes.
 async fn mark(log: &Log, room: &str, seq: i64) -> Result<u64> {
     let message = doc! { "_id.room": room, "_id.seq": seq, "user": { "$ne": null } };
-    // No user's id is a number: the mark is in nobody's way.
-    let mark = doc! { "$set": { "user": null, "id": seq }, "$unset": { "body": "" } };
+    // Nobody is the user `null`: the mark is in nobody's way.
+    let mark = doc! { "$set": { "user": null, "id": seq.to_string(), "body": "" } };
     Ok(log.messages.update_one(message, mark).await?.modified_count)
 }

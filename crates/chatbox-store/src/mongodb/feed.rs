@@ -206,9 +206,10 @@ impl Ears {
         }
         let mut message: Message = bson::deserialize_from_slice(document.as_bytes())?;
         let room: Arc<str> = std::mem::take(&mut message.place.room).into();
-        let message = message.stored();
-        self.log.heads.hear(&room, message.seq, self.heard.until());
-        Ok(Some(News::Appended { room, message }))
+        Ok(message.stored().map(|message| {
+            self.log.heads.hear(&room, message.seq, self.heard.until());
+            News::Appended { room, message }
+        }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! How far rooms are known to be written, and since when that was known to be all.
+//! How far rooms are known to be written and to be removed, and when that was known to be all.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,9 +13,16 @@ pub(super) const FRESH: Duration = Duration::from_secs(30);
 /// Beyond that all rooms are forgotten, which costs a read for each that is written to again.
 const ROOMS: usize = 65_536;
 
-/// Heads that a majority has, of rooms that this process has used.
+/// Of rooms that this process has used: the head that a majority has, and the oldest message.
 #[derive(Debug, Default)]
-pub(super) struct Heads(Mutex<HashMap<Arc<str>, Head>>);
+pub(super) struct Heads(Mutex<HashMap<Arc<str>, Known>>);
+
+#[derive(Debug)]
+struct Known {
+    head: Head,
+    /// The oldest message, or an older one that was.
+    first: u64,
+}
 
 /// The head that a room had at some moment, and may have left since.
 #[derive(Clone, Copy, Debug)]
@@ -40,29 +47,76 @@ impl Head {
 
 impl Heads {
     pub(super) fn known(&self, room: &str) -> Option<Head> {
-        self.lock().get(room).copied()
+        self.lock().get(room).map(|known| known.head)
+    }
+
+    /// From where the oldest message is to be looked for.
+    pub(super) fn first(&self, room: &str) -> u64 {
+        self.lock().get(room).map_or(1, |known| known.first)
+    }
+
+    pub(super) fn learn_first(&self, room: &str, first: u64) {
+        if let Some(known) = self.lock().get_mut(room) {
+            known.first = known.first.max(first);
+        }
     }
 
     /// What came after this head came after about that moment.
     pub(super) fn learn(&self, room: &str, seq: u64, at: Instant) {
         let mut heads = self.lock();
-        if let Some(head) = heads.get_mut(room) {
-            return head.rise(seq, at);
+        if let Some(known) = heads.get_mut(room) {
+            return known.head.rise(seq, at);
         }
         if heads.len() == ROOMS {
             heads.clear();
         }
-        heads.insert(room.into(), Head { seq, at });
+        heads.insert(room.into(), Known { head: Head { seq, at }, first: 1 });
     }
 
     /// The same, of a room that may be of no interest here.
     pub(super) fn hear(&self, room: &str, seq: u64, at: Instant) {
-        if let Some(head) = self.lock().get_mut(room) {
-            head.rise(seq, at);
+        if let Some(known) = self.lock().get_mut(room) {
+            known.head.rise(seq, at);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Head>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_never_goes_back_and_is_fresh_for_a_while() {
+        let heads = Heads::default();
+        heads.learn("r", 7, Instant::now());
+        tokio::time::advance(FRESH).await;
+        heads.hear("r", 6, Instant::now());
+        assert!(heads.known("r").is_some_and(|head| head.seq == 7 && !head.is_fresh()));
+        heads.learn("r", 7, Instant::now());
+        heads.learn("r", 7, Instant::now() - FRESH);
+        assert!(heads.known("r").is_some_and(|head| head.seq == 7 && head.is_fresh()));
+    }
+
+    #[test]
+    fn what_is_heard_of_unknown_rooms_is_not_kept() {
+        let heads = Heads::default();
+        heads.hear("r", 7, Instant::now());
+        heads.learn_first("r", 7);
+        assert!(heads.known("r").is_none());
+        assert_eq!(heads.first("r"), 1);
+    }
+
+    #[test]
+    fn a_flood_of_rooms_is_forgotten() {
+        let heads = Heads::default();
+        for room in 0..2 * ROOMS {
+            heads.learn(&room.to_string(), 1, Instant::now());
+            assert!(heads.lock().len() <= ROOMS);
+        }
+        assert!(heads.known(&(2 * ROOMS - 1).to_string()).is_some());
     }
 }

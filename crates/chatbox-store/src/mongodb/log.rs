@@ -15,6 +15,9 @@ use super::heads::Heads;
 /// How many messages the server sends at a time: a page of a room's members.
 const BATCH: u32 = 256;
 
+/// The most messages that one read returns. Their text is bounded before that.
+const MAX_PAGE: usize = 1 << 20;
+
 /// The messages, and what is remembered of them.
 #[derive(Debug)]
 pub(super) struct Log {
@@ -48,49 +51,56 @@ impl Log {
     pub(super) async fn span(&self, room: &str) -> Result<Span> {
         // The head comes first: what is appended meanwhile may then be the oldest, but nothing is passed over.
         let head = self.head(room).await?;
-        let oldest = self
-            .messages
-            .clone_with_type::<Somewhere>()
-            .find_one(doc! { "_id.room": room, "user": { "$ne": null } })
-            .sort(doc! { "_id.seq": 1 })
-            .projection(doc! { "_id": 1 })
-            .await?;
-        let first = oldest.map_or(head + 1, |oldest| oldest.place.seq.cast_unsigned());
-        Ok(Span { first: first.min(head + 1), head })
+        // The oldest of last time is still there, as a rule.
+        let known = self.heads.first(room).cast_signed() - 1;
+        let mut oldest = self.page(room, known, known + 1, 1).await?;
+        if oldest.messages.is_empty() {
+            oldest = self.first_page(room, known, 1).await?;
+        }
+        let first = oldest.messages.first().map_or(head + 1, |oldest| oldest.seq.min(head + 1));
+        self.heads.learn_first(room, first);
+        Ok(Span { first, head })
     }
 
     pub(super) async fn read(&self, room: &str, after: u64, limit: usize) -> Result<Vec<Stored>> {
-        let (Ok(after), Ok(limit)) = (i64::try_from(after), i64::try_from(limit.min(1 << 20))) else {
+        let (Ok(after), Ok(limit @ 1..)) = (i64::try_from(after), i64::try_from(limit.min(MAX_PAGE))) else {
             return Ok(Vec::new());
         };
-        if limit == 0 {
-            return Ok(Vec::new());
+        // Bounded at both ends, for which any server knows how to use the index. There may be more beyond if there is
+        // nothing within: what is oldest is removed.
+        let near = self.page(room, after, after.saturating_add(limit), limit).await?.messages;
+        if near.is_empty() { Ok(self.first_page(room, after, limit).await?.messages) } else { Ok(near) }
+    }
+
+    /// The first messages after that place, however far from there.
+    async fn first_page(&self, room: &str, after: i64, limit: i64) -> Result<Page> {
+        let page = self.page(room, after, i64::MAX, limit).await?;
+        match page.mark {
+            Some(mark) if page.messages.is_empty() => self.page(room, mark, i64::MAX, limit).await,
+            _ => Ok(page),
         }
-        let asked = Instant::now();
+    }
+
+    async fn page(&self, room: &str, after: i64, until: i64, limit: i64) -> Result<Page> {
         let mut found = self
             .messages
             .clone_with_type::<Message>()
-            .find(doc! { "_id.room": room, "_id.seq": { "$gt": after }, "user": { "$ne": null } })
+            .find(doc! { "_id.room": room, "_id.seq": { "$gt": after, "$lte": until } })
             .sort(doc! { "_id.seq": 1 })
             .limit(limit)
             .batch_size(BATCH)
             .await?;
-        let mut read = Vec::new();
+        let mut page = Page { messages: Vec::new(), mark: None };
         let mut within = within_read_bytes();
         while let Some(message) = found.try_next().await? {
-            let message = message.stored();
-            if !within(&message) {
-                return Ok(read);
+            let place = message.place.seq;
+            match message.stored() {
+                Some(message) if within(&message) => page.messages.push(message),
+                Some(_) => break,
+                None => page.mark = Some(place),
             }
-            read.push(message);
         }
-        // A page that is not full ends at the head.
-        if let Some(last) = read.last()
-            && (read.len() as i64) < limit
-        {
-            self.heads.learn(room, last.seq, asked);
-        }
-        Ok(read)
+        Ok(page)
     }
 
     pub(super) async fn find(&self, room: &str, user: &str, id: &str) -> Result<Option<u64>> {
@@ -102,4 +112,11 @@ impl Log {
             .await?;
         Ok(found.map(|found| found.place.seq.cast_unsigned()))
     }
+}
+
+/// Messages that stand one behind the other.
+struct Page {
+    messages: Vec<Stored>,
+    /// Where a room's newest message stood that was removed. It may be the first of a page, and there is but one.
+    mark: Option<i64>,
 }

@@ -1,4 +1,4 @@
-//! The two stores answer alike, whatever they are asked in whatever order.
+//! The stores answer alike, whatever they are asked in whatever order.
 
 use chatbox_store::{Append, Draft, MemoryStore, SqliteStore, Store};
 use proptest::prelude::*;
@@ -86,11 +86,31 @@ proptest! {
         runtime.block_on(async {
             let directory = tempfile::tempdir().unwrap();
             let sqlite = SqliteStore::open(directory.path().join("chatbox.db")).await.unwrap();
-            let memory = MemoryStore::new();
-            for call in &calls {
-                prop_assert_eq!(answer(&sqlite, call).await, answer(&memory, call).await);
-            }
-            Ok(())
+            alike(&sqlite, &calls).await
         })?;
     }
+}
+
+#[cfg(feature = "mongodb")]
+proptest! {
+    // Few, since a server that stands in for MongoDB is slow.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(6) })]
+
+    #[test]
+    fn mongodb_and_memory_answer_alike(calls in prop::collection::vec(call(), 1..30)) {
+        let Some(database) = crate::mongodb::Database::fresh() else { return Ok(()) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mongodb = chatbox_store::MongoStore::open(database.uri()).await.unwrap();
+            alike(&mongodb, &calls).await
+        })?;
+    }
+}
+
+async fn alike(store: &dyn Store, calls: &[Call]) -> Result<(), TestCaseError> {
+    let memory = MemoryStore::new();
+    for call in calls {
+        prop_assert_eq!(answer(store, call).await, answer(&memory, call).await);
+    }
+    Ok(())
 }

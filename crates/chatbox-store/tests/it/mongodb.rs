@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use chatbox_store::{MongoStore, Store};
 
-use self::database::Database;
+pub(crate) use self::database::Database;
 
 async fn open() -> Option<(Arc<dyn Store>, Database)> {
     let database = Database::fresh()?;

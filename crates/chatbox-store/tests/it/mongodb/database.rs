@@ -6,13 +6,13 @@ use mongodb::Client;
 use mongodb::bson::oid::ObjectId;
 
 /// An empty database, removed when this is dropped.
-pub(super) struct Database {
+pub(crate) struct Database {
     uri: String,
 }
 
 impl Database {
     /// `None`, and a word of it, where no server is named.
-    pub(super) fn fresh() -> Option<Self> {
+    pub(crate) fn fresh() -> Option<Self> {
         const VARIABLE: &str = "CHATBOX_TEST_MONGODB_URI";
         let Ok(server) = std::env::var(VARIABLE) else {
             // Past the test harness, which hides what a passing test prints with a macro.
@@ -22,7 +22,7 @@ impl Database {
         Some(Self { uri: with_database(&server, &format!("chatbox-test-{}", ObjectId::new())) })
     }
 
-    pub(super) fn uri(&self) -> &str {
+    pub(crate) fn uri(&self) -> &str {
         &self.uri
     }
 
