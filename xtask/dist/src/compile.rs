@@ -1,6 +1,6 @@
 //! The program: built so that no byte of it tells where it was built, and parted from its debug information.
 
-use crate::checkout::{Checkout, cargo, metadata, output, root, run};
+use crate::checkout::{cargo, metadata, output, root, run};
 use crate::progress;
 use crate::target::Target;
 use anyhow::{Context, Result};
@@ -19,7 +19,7 @@ pub(crate) struct Program {
 }
 
 /// Builds the program. A debugger will look for what was taken out in a file of the name `debug_file` beside it.
-pub(crate) fn program(target: &Target, checkout: &Checkout, debug_file: &str) -> Result<Program> {
+pub(crate) fn program(target: &Target, debug_file: &str) -> Result<Program> {
     let metadata = metadata(&[])?;
     let folder = Path::new(metadata["target_directory"].as_str().context("cargo metadata names no target folder")?);
     let remaps = Remaps::of(&metadata, folder)?;
@@ -27,7 +27,8 @@ pub(crate) fn program(target: &Target, checkout: &Checkout, debug_file: &str) ->
     let mut build = cargo();
     build.args(["build", "--locked", "--profile", "dist", "--package", "chatbox-bin", "--bin", "chatbox", "--target"]);
     build.arg(target.as_str());
-    build.env("SOURCE_DATE_EPOCH", checkout.time.to_string());
+    // A fixed time rather than the commit's, or the C code, which asks for it, would be compiled anew for every commit.
+    build.env("SOURCE_DATE_EPOCH", "0");
     // Takes the place of all other flags for the compiler, wherever they are configured.
     build.env("CARGO_ENCODED_RUSTFLAGS", remaps.for_rustc());
     for variable in ["CFLAGS", "TARGET_CFLAGS", &format!("CFLAGS_{target}")] {
@@ -95,15 +96,23 @@ impl Remaps {
     }
 }
 
-/// Parts a program from its debug information, by the tool that comes with the compiler.
+/// Parts a program from its debug information.
 fn split(built: &Path, debug_file: &str) -> Result<Program> {
-    let tool = sysroot()?.join("lib/rustlib").join(host()?).join("bin/rust-objcopy");
     let folder = tempfile::tempdir()?;
     let (stripped, debug) = (folder.path().join("chatbox"), folder.path().join(debug_file));
-    run(Command::new(&tool).args(["--only-keep-debug", "--compress-debug-sections=zlib"]).arg(built).arg(&debug))?;
+    run(objcopy()?.args(["--only-keep-debug", "--compress-debug-sections=zlib"]).arg(built).arg(&debug))?;
     let link = format!("--add-gnu-debuglink={debug_file}");
-    run(Command::new(&tool).args(["--strip-all", &link]).arg(built).arg(&stripped).current_dir(folder.path()))?;
+    run(objcopy()?.args(["--strip-all", &link]).arg(built).arg(&stripped).current_dir(folder.path()))?;
     Ok(Program { binary: fs::read(stripped)?, debug_info: fs::read(debug)? })
+}
+
+/// The tool that comes with the compiler, so that it is of one version everywhere and knows every target.
+fn objcopy() -> Result<Command> {
+    let sysroot = sysroot()?;
+    let mut command = Command::new(sysroot.join("lib/rustlib").join(host()?).join("bin/rust-objcopy"));
+    // Its own search path leads past the library that it shares with the compiler.
+    command.env("LD_LIBRARY_PATH", sysroot.join("lib"));
+    Ok(command)
 }
 
 fn sysroot() -> Result<PathBuf> {

@@ -81,7 +81,7 @@ fn run(options: &Options) -> Result<()> {
 /// Makes all that is made for one target.
 fn make(target: &Target, checkout: &Checkout, artefacts: &mut Artefacts) -> Result<()> {
     let name = format!("chatbox-{}-{target}", checkout.version);
-    let program = compile::program(target, checkout, &format!("{name}.debug"))?;
+    let program = compile::program(target, &format!("{name}.debug"))?;
     let system = libraries::needed_by(&program.binary, &libraries::Toolchain::of(target))?;
     let crates = sbom::crates(target)?;
     let notices = notices::of(&crates)?;

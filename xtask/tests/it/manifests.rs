@@ -35,6 +35,15 @@ fn every_crate_is_described_licensed_and_under_the_common_lints() {
         assert!(manifest.with_file_name("README.md").is_file(), "{name} has no README.md");
         assert!(package["description"].as_str().is_some_and(|text| !text.is_empty()), "{name} has no description");
         assert_eq!(package["license"], "Apache-2.0 OR MIT", "of {name}");
+        // What is published goes without the rest of the repository.
+        if package["publish"].is_null() {
+            for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+                assert!(manifest.with_file_name(licence).is_file(), "{name} has no {licence}");
+            }
+            for key in ["keywords", "categories"] {
+                assert!((1..=5).contains(&package[key].as_array().unwrap().len()), "{name} needs one to five {key}");
+            }
+        }
         let manifest = fs::read_to_string(manifest).unwrap();
         assert!(manifest.contains("\n[lints]\nworkspace = true\n"), "{name} does not take the workspace's lints");
         assert_eq!(
