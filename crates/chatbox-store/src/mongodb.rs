@@ -41,8 +41,9 @@ use self::log::Log;
 /// may be gone, or frozen in the midst of an answer. After an error, or a future that was dropped, an
 /// append may still arrive. It then takes the places that were meant for it, or none.
 ///
-/// The order within a room has no gaps as long as no append is on its way for longer than a minute.
-/// [`expire`](Store::expire) relies on that, and leaves what is younger than two minutes.
+/// [`expire`](Store::expire) leaves what is younger than two minutes. A room has no gaps as long as
+/// no append is on its way for a minute, and the clocks of the processes agree to within half a minute:
+/// else an append might find the place free that a message had which is expired already.
 pub struct MongoStore {
     client: Client,
     database: Database,

@@ -76,14 +76,14 @@ pub(super) async fn step(log: &Log, before_ms: i64, done: &Done) -> Result<Step>
         }
         aged.push(message);
     }
-    let marked = i64::from(aged.first().is_some_and(|first| first.user.is_none()));
+    let marked = aged.first().is_some_and(|first| first.user.is_none());
     let whole_room = next.is_none() && (aged.len() as i64) < PER_STEP;
     // The last one stays while it may be the newest of its room, from which the next one is counted.
     let Some(end) = next.or(aged.last().map(|last| last.place.seq)) else {
         return Ok(Step { removed: 0, done: Done::Room(room) });
     };
     let deleted = log.messages.delete_many(doc! { "_id.room": &room, "_id.seq": { "$lt": end } }).await?.deleted_count;
-    let mut removed = deleted.saturating_sub(u64::from(deleted > 0 && marked > 0));
+    let mut removed = deleted.saturating_sub(u64::from(deleted > 0 && marked));
     if whole_room {
         removed += mark(log, &room, end).await?;
     }
