@@ -75,12 +75,24 @@ impl Programs {
         let server = Server::start(&mut command, folder.path())?;
         Ok(Started { server, _folder: folder })
     }
+
+    /// Starts the service with its limits in place, storing messages in SQLite.
+    pub(crate) fn start_as_delivered(&self) -> Result<Started> {
+        let folder = tempfile::tempdir_in(&self.scratch)?;
+        let server = Server::start(&mut bare(&self.chatbox, true), folder.path())?;
+        Ok(Started { server, _folder: folder })
+    }
 }
 
-fn chatbox(program: &Path, durable: bool) -> Command {
+fn bare(program: &Path, durable: bool) -> Command {
     let mut command = Command::new(program);
     command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
     command.args(["--store", if durable { "sqlite:chatbox.db" } else { "memory:" }]);
+    command
+}
+
+fn chatbox(program: &Path, durable: bool) -> Command {
+    let mut command = bare(program, durable);
     for setting in [
         "limits.max_connections_per_user=100000",
         "limits.messages_per_second=1000000",

@@ -1,5 +1,6 @@
 //! The scenarios: each names its parameters, runs them on every server, and reports rows of measures.
 
+mod bystander;
 mod drain;
 mod durable;
 mod fanout;
@@ -29,6 +30,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         about: "some members read at a tenth of their room's rate",
         run: slow_readers::run,
     },
+    Scenario { name: "bystander", about: "normal clients without an attack and under it", run: bystander::run },
 ];
 
 /// What `--only` takes, with the explanations for `--help`.
