@@ -167,7 +167,9 @@ impl Member {
     }
 
     fn submit(&mut self, connection: &Arc<Connection>, room: &str, id: &str, body: &str) {
-        let delivered = ENVELOPE + room.len() + connection.user().len() + id.len() + body.len();
+        // A room's name has nothing to escape.
+        let texts = [&**connection.user(), id, body].map(len_in_json);
+        let delivered = ENVELOPE + room.len() + texts.iter().sum::<usize>();
         if delivered > self.shared.options.max_message_bytes {
             let message = "the message would be longer than clients take";
             return self.refuse(connection, ErrorCode::TooLong, message, Some(room), Some(id));
@@ -213,4 +215,14 @@ impl std::fmt::Debug for Member {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Member").field("rooms", &self.subscriptions.len()).finish_non_exhaustive()
     }
+}
+
+/// Bytes of a text between the quotes of its JSON: what has to be escaped takes two or six.
+fn len_in_json(text: &str) -> usize {
+    let len = |byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0C => 2,
+        0x00..=0x1F => 6,
+        _ => 1,
+    };
+    text.bytes().map(len).sum()
 }

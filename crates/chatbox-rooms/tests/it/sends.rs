@@ -32,6 +32,9 @@ async fn what_clients_could_not_take_is_too_long() {
     let mut alice = world.connect("alice");
     alice.send("r", "1", &"x".repeat(900)).await;
     assert_eq!(alice.answer().await, Err(ErrorCode::TooLong));
+    // Escaped, as it has to be, each of these takes six bytes.
+    alice.send("r", "1", &r"\u0001".repeat(150)).await;
+    assert_eq!(alice.answer().await, Err(ErrorCode::TooLong));
     alice.send("r", "1", &"x".repeat(800)).await;
     assert_eq!(alice.answer().await, Ok(1));
 }

@@ -22,7 +22,32 @@ async fn breaches(server: &Server) -> Vec<Case> {
     for (what, bytes, expected) in bad_frames() {
         cases.push(case(what, expected, answered(server, &bytes).await));
     }
+    cases.push(case(
+        "bytes that are no frame, in one packet with the upgrade",
+        "1002",
+        behind_the_upgrade(server).await,
+    ));
+    cases.push(case(
+        "a request that comes a byte at a time",
+        "it is taken once it is there",
+        a_byte_at_a_time(server).await,
+    ));
     cases
+}
+
+async fn behind_the_upgrade(server: &Server) -> String {
+    // The blank line ends the request; what follows is no header any more.
+    let mut peer = Peer::handshake(server.at, &server.ws("mallory"), "\r\nno frame").await.unwrap();
+    ending(&mut peer).await
+}
+
+async fn a_byte_at_a_time(server: &Server) -> String {
+    let mut peer = server.connect("mallory").await;
+    for byte in frame(0x81, br#"{"type":"join","room":"lobby"}"#) {
+        peer.raw(&[byte]).await;
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    kind(&peer.text().await)
 }
 
 async fn floods(server: &Server) -> Vec<Case> {

@@ -28,6 +28,9 @@ pub(super) fn all() -> Vec<Attack> {
             vec![begun_messages(server).await]
         })),
         Box::pin(under(eager("sqlite:chat.db"), senders(2), async |server| vec![unread(server).await])),
+        Box::pin(under(eager("sqlite:chat.db").set("limits.write_timeout=1m"), senders(20), async |server| {
+            vec![unread_replays(server).await]
+        })),
         Box::pin(under(eager("memory:"), senders(1), async |server| vec![unread_answers(server).await])),
         Box::pin(under(Setup::new(), senders(1), async |server| vec![too_fast(server).await])),
         Box::pin(under(eager("sqlite:chat.db"), Load { rooms: 64, ..connections(1) }, async |server| {
@@ -198,6 +201,34 @@ async fn unread(server: &Server) -> Case {
         "a member who reads nothing, with 51 MB to come",
         "1013 after `limits.write_timeout`; the other members have it all",
         "1013; another member got 850 of 850",
+    )
+}
+
+async fn unread_replays(server: &Server) -> Case {
+    const MESSAGES: u64 = 300;
+    let mut writer = server.connect("writer").await;
+    let body = "x".repeat(60_000);
+    for id in 0..MESSAGES {
+        writer.send(&format!(r#"{{"type":"send","room":"lobby","id":"{id}","body":"{body}"}}"#)).await;
+        writer.until("ack").await;
+    }
+    let mut stalled = Vec::new();
+    for n in 0..20 {
+        let mut peer = narrow(server, &format!("mallory-{n}")).await;
+        peer.send(r#"{"type":"join","room":"lobby","after":0}"#).await;
+        // The replay is under way.
+        peer.until("joined").await;
+        stalled.push(peer);
+    }
+    let mut reader = server.connect("reader").await;
+    reader.send(r#"{"type":"join","room":"lobby","after":0}"#).await;
+    for seq in 1..=MESSAGES {
+        assert_eq!(reader.until("message").await["seq"], seq);
+    }
+    case(
+        "20 members who ask for 18 MB of history each, and read nothing of it",
+        "a page each is held; others are replayed it",
+        "held; another member got 300 of 300",
     )
 }
 
