@@ -34,7 +34,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-fn measure(bench: &Bench, attack: &Attack) -> Result<Vec<Measure>> {
+fn measure(bench: &Bench, attack: &'static Attack) -> Result<Vec<Measure>> {
     let started = bench.programs.start_as_delivered()?;
     let server = &started.server;
     let mut fleet = Fleet::new()?;
