@@ -1,10 +1,13 @@
 //! The command line, and a run from its first step to the last thing that is removed.
 
 use crate::flow::{self, Clients, Runtime, Scenario, step};
+use crate::kube::{Image, Kube};
 use crate::manifests::root;
 use crate::podman::{self, Podman};
 use crate::prepare::{Inject, Wanted};
 use crate::report::Table;
+use ::kube::config::{KubeConfigOptions, Kubeconfig};
+use ::kube::{Client, Config};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
@@ -18,9 +21,18 @@ struct Options {
     /// What runs the pods
     #[arg(long, value_enum)]
     runtime: Kind,
-    /// One of deploy/k8s/overlays; by default `dev`
-    #[arg(long, default_value = "dev")]
-    overlay: String,
+    /// One of deploy/k8s/overlays [default: trial in a cluster, dev by podman]
+    #[arg(long)]
+    overlay: Option<String>,
+    /// The cluster's context in the kubeconfig; by default the current one
+    #[arg(long)]
+    context: Option<String>,
+    /// The namespace that is made in the cluster, and removed; by default one with a new name
+    #[arg(long)]
+    namespace: Option<String>,
+    /// How an archive gets to the cluster's nodes, such as `ctr -n k8s.io images import {archive}`; kind and minikube need none
+    #[arg(long, value_name = "COMMAND")]
+    load_cmd: Option<String>,
     /// An image that the runtime has, or can pull; by default the archive is loaded
     #[arg(long, value_name = "REF", conflicts_with = "archive")]
     image: Option<String>,
@@ -58,6 +70,8 @@ struct Options {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
+    /// The cluster of the kubeconfig
+    Kube,
     /// podman on this machine
     Podman,
 }
@@ -86,8 +100,18 @@ pub async fn run() -> ExitCode {
 }
 
 async fn smoke(options: &Options) -> Result<Table> {
-    if options.overlay == "prod" && options.mongodb_url.is_none() {
+    const TRIAL: &str = "mongodb://mongodb-0.mongodb:27017/?replicaSet=rs0";
+    let overlay = options.overlay.as_deref().unwrap_or(match options.runtime {
+        Kind::Kube => "trial",
+        Kind::Podman => "dev",
+    });
+    let brought = (overlay == "trial").then(|| TRIAL.to_owned());
+    let mongodb_url = options.mongodb_url.clone().or(brought);
+    if overlay == "prod" && mongodb_url.is_none() {
         bail!("the overlay `prod` needs a MongoDB: --mongodb-url");
+    }
+    if overlay == "trial" && options.runtime == Kind::Podman {
+        bail!("podman runs no StatefulSet, which the overlay `trial` has: `dev`, or `prod` with a --mongodb-url");
     }
     let archive = match (&options.image, &options.archive) {
         (Some(_), _) => None,
@@ -95,12 +119,24 @@ async fn smoke(options: &Options) -> Result<Table> {
         (None, None) => Some(newest_archive()?),
     };
     let wanted = Wanted {
-        overlay: options.overlay.clone(),
+        overlay: overlay.to_owned(),
         image: options.image.clone().unwrap_or_else(|| concat!("chatbox:", env!("CARGO_PKG_VERSION")).to_owned()),
-        mongodb_url: options.mongodb_url.clone(),
+        mongodb_url,
         inject: options.inject,
     };
     match options.runtime {
+        Kind::Kube => {
+            let kubeconfig = Kubeconfig::read().context("there is no cluster")?;
+            let context = options.context.clone().or_else(|| kubeconfig.current_context.clone());
+            let context = context.context("the kubeconfig has no current context: --context")?;
+            let image = match &archive {
+                Some(archive) => Image::archive(archive, &context, options.load_cmd.as_deref())?,
+                None => Image::Pulled,
+            };
+            let chosen = KubeConfigOptions { context: Some(context), ..KubeConfigOptions::default() };
+            let client = Client::try_from(Config::from_custom_kubeconfig(kubeconfig, &chosen).await?)?;
+            go(Kube::new(client, &wanted, image, options.namespace.clone())?, options).await
+        }
         Kind::Podman => {
             let missing = podman::missing();
             if !missing.is_empty() {

@@ -4,6 +4,7 @@ mod cli;
 mod evidence;
 mod flow;
 mod judge;
+mod kube;
 pub mod manifests;
 mod podman;
 mod prepare;

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Messages of one history request.
@@ -140,7 +141,7 @@ impl Fleet {
     async fn watch(&self) {
         tokio::select! {
             () = tokio::time::sleep(self.shared.plan.options.lasting) => {}
-            _ = tokio::signal::ctrl_c() => {}
+            () = told_to_end() => {}
             () = self.tell() => {}
         }
     }
@@ -254,6 +255,15 @@ impl Fleet {
             details: Vec::new(),
         }
         .with(violations)
+    }
+}
+
+/// Ctrl-C, or the SIGTERM of a platform.
+async fn told_to_end() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
     }
 }
 
