@@ -48,7 +48,20 @@ pub fn render(folder: &Path) -> Result<Vec<Value>> {
     let mut command = kustomize().context("neither kubectl nor kustomize is here, which render the manifests")?;
     let output = command.arg(folder).output()?;
     ensure!(output.status.success(), "{}: {}", folder.display(), String::from_utf8_lossy(&output.stderr).trim());
-    documents(&String::from_utf8(output.stdout)?)
+    let mut objects = documents(&String::from_utf8(output.stdout)?)?;
+    objects.iter_mut().for_each(join_lines);
+    Ok(objects)
+}
+
+/// Long values of a Secret are broken over lines by kustomize, which the API server takes and its types do not.
+fn join_lines(object: &mut Value) {
+    if object["kind"] == "Secret"
+        && let Some(data) = object["data"].as_object_mut()
+    {
+        for value in data.values_mut().filter(|value| value.is_string()) {
+            *value = value.as_str().unwrap_or_default().replace('\n', "").into();
+        }
+    }
 }
 
 /// The documents of a YAML file.

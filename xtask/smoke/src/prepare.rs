@@ -144,9 +144,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A key as short as it may be: what is longer is broken over lines by kustomize, which the typed objects do not take.
 fn secret() -> String {
-    rand::random::<[u8; 24]>().iter().map(|byte| format!("{byte:02x}")).collect()
+    rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `registry:5000/name:tag` in two; the tag is `latest` where there is none.
