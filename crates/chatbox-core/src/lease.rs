@@ -13,22 +13,23 @@ use std::time::Instant;
 /// away during the handshake; dropped after, as aborted: a session cannot leave unnoticed, even by panicking.
 #[must_use = "dropping a lease ends the connection"]
 pub struct Lease {
-    registry: Arc<Inner>,
+    /// Taken when the place is given back.
+    registry: Option<Arc<Inner>>,
     connection: Arc<Connection>,
     opened: Option<Instant>,
-    ended: Ended,
 }
 
 impl Lease {
     pub(crate) fn new(registry: Arc<Inner>, connection: Arc<Connection>) -> Self {
-        Self { registry, connection, opened: None, ended: Ended::peer_gone("handshake") }
+        Self { registry: Some(registry), connection, opened: None }
     }
 
     /// The handshake is done: the session begins.
     pub fn begin(&mut self) {
         self.opened = Some(Instant::now());
-        self.ended = Ended::aborted("dropped");
-        self.registry.observer.on_opened(&self.connection);
+        if let Some(registry) = &self.registry {
+            registry.observer.on_opened(&self.connection);
+        }
     }
 
     /// The connection that is leased.
@@ -39,16 +40,22 @@ impl Lease {
 
     /// Gives the place back and says how the connection ended.
     pub fn end(mut self, ended: Ended) {
-        self.ended = ended;
+        self.give_back(&ended);
+    }
+
+    fn give_back(&mut self, ended: &Ended) {
+        let Some(registry) = self.registry.take() else { return };
+        if let Some(opened) = self.opened {
+            registry.observer.on_ended(&self.connection, ended, opened.elapsed());
+        }
+        registry.leave(&self.connection, ended);
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(opened) = self.opened {
-            self.registry.observer.on_ended(&self.connection, &self.ended, opened.elapsed());
-        }
-        self.registry.leave(&self.connection, &self.ended);
+        let begun = self.opened.is_some();
+        self.give_back(&if begun { Ended::aborted("dropped") } else { Ended::peer_gone("handshake") });
     }
 }
 
