@@ -47,8 +47,9 @@ pub(crate) struct Session<S, H> {
     /// What becomes of the peer's bytes.
     ear: Ear,
     expiry: Option<Box<(Tick, CloseReason)>>,
-    /// When the peer was last heard, and last sent a ping.
+    /// When the peer was last heard, how many bytes were written to it since then, and when it was last sent a ping.
     heard: Tick,
+    unheard: u32,
     pinged: Tick,
     /// Since when a write has made no progress.
     stalled: Option<Tick>,
@@ -86,6 +87,7 @@ where
             ear: Ear::Open,
             expiry,
             heard: now,
+            unheard: 0,
             pinged: now,
             stalled: None,
             booked: None,

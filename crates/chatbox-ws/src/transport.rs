@@ -18,7 +18,8 @@ pub struct Settings {
     pub accept: Accept,
     /// A peer that has been silent for this long is sent a ping. Default 25 s.
     pub heartbeat_interval: Duration,
-    /// A peer that has been silent for this long is gone. Default 60 s.
+    /// A peer that has been silent for this long is gone, and a second later for every 16 KiB that were written to it since it
+    /// was last heard: who reads slowly answers late. Default 60 s.
     pub heartbeat_timeout: Duration,
     /// A connection on which no write made progress for this long is closed with 1013. Default 30 s.
     pub write_timeout: Duration,

@@ -55,7 +55,7 @@ where
         }
         if let Some(held) = self.held(lease, cx) {
             // Silence counts only while somebody listens.
-            self.heard = self.shared.wheel.now();
+            self.hear();
             return Ok(held);
         }
         if let Some(mut backlog) = self.backlog.take() {
@@ -68,7 +68,7 @@ where
                 Poll::Pending => Ok(Input::Idle),
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => self.on_eof(),
                 Poll::Ready(Ok(())) => {
-                    self.heard = self.shared.wheel.now();
+                    self.hear();
                     self.digest(lease, buffer.filled_mut(), cx);
                     Ok(Input::Moved)
                 }

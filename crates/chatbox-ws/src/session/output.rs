@@ -173,6 +173,7 @@ where
             Poll::Ready(Ok(0)) => Err(Ended::peer_gone("write_zero")),
             Poll::Ready(Ok(written)) => {
                 self.stalled = None;
+                self.unheard = self.unheard.saturating_add(u32::try_from(written).unwrap_or(u32::MAX));
                 Ok(Poll::Ready(written))
             }
             Poll::Ready(Err(error)) => Err(self.on_write_error(&error)),

@@ -22,7 +22,7 @@ impl Handler for Mute {
 #[test]
 fn an_idle_session_stays_small() {
     let size = size_of::<Session<TcpStream, Mute>>();
-    assert!(size <= 208, "{size}");
+    assert!(size <= 184, "{size}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -54,4 +54,25 @@ async fn stalls_do_not_multiply_the_wake_ups() {
         most = most.max(transport.shared.wheel.booked());
     }
     assert!(most <= 6, "{most} wake-ups are booked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_much_to_read_may_answer_late() {
+    let transport = Transport::new(Settings::default());
+    let timeout = transport.settings().heartbeat_timeout;
+    for written in [0, 1 << 20] {
+        // The stream takes it all, as a kernel's buffers do; the peer reads none of it.
+        let (client, server) = tokio::io::duplex(2 << 20);
+        let lease = Registry::new(Limits::default(), ()).admit("alice").expect("there is room");
+        let connection = Arc::clone(lease.connection());
+        let session = tokio::spawn(transport.serve(server, Bytes::new(), lease, Mute, None));
+        let began = tokio::time::Instant::now();
+        connection.push(|out| out.extend(vec![0; written]));
+        session.await.expect("the session ends");
+        let lasted = began.elapsed();
+        let at_16_kib_a_second = Duration::from_secs(written as u64 / (16 * 1024));
+        assert!(lasted >= timeout + at_16_kib_a_second, "{lasted:?} for {written} bytes");
+        assert!(lasted <= timeout + at_16_kib_a_second + Duration::from_secs(1), "{lasted:?} for {written} bytes");
+        drop(client);
+    }
 }

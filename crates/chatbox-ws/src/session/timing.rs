@@ -6,7 +6,12 @@ use crate::frame;
 use crate::handler::Handler;
 use crate::wheel::Tick;
 use chatbox_core::{CloseCode, CloseReason, ClosedBy, Ended, Lease};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Bytes a second: the slowest that a peer may read without being taken for gone. Its answer to a ping comes after it has read
+/// what was written before, which lies in buffers that may hold minutes of it.
+const SLOWEST: u32 = 16 * 1024;
 
 impl<S, H> Session<S, H>
 where
@@ -42,11 +47,9 @@ where
     }
 
     fn due(&self) -> Tick {
-        let settings = &self.shared.settings;
-        let ticks = |duration| self.shared.wheel.ticks(duration) + 1;
         let phase = match self.phase {
             Phase::Open | Phase::Settling(_) => {
-                let heartbeat = self.next_ping().min(self.heard + ticks(settings.heartbeat_timeout));
+                let heartbeat = self.next_ping().min(self.peer_deadline());
                 self.expiry.as_ref().map_or(heartbeat, |expiry| heartbeat.min(expiry.0))
             }
             Phase::AwaitingEcho { deadline, .. } | Phase::Lingering { deadline, .. } => deadline,
@@ -57,6 +60,18 @@ where
 
     fn next_ping(&self) -> Tick {
         self.heard.max(self.pinged) + self.shared.wheel.ticks(self.shared.settings.heartbeat_interval) + 1
+    }
+
+    /// When the peer's silence has lasted too long. `heard` is rounded down to its tick, which must not shorten the time.
+    fn peer_deadline(&self) -> Tick {
+        let reading = Duration::from_millis(u64::from(self.unheard) * 1_000 / u64::from(SLOWEST));
+        self.heard + self.shared.wheel.ticks(self.shared.settings.heartbeat_timeout + reading) + 1
+    }
+
+    /// The peer has shown that it lives.
+    pub(super) fn hear(&mut self) {
+        self.heard = self.shared.wheel.now();
+        self.unheard = 0;
     }
 
     /// When a write that makes no progress has lasted too long. A peer that is being closed has the time of a close handshake.
@@ -90,8 +105,7 @@ where
             self.close_with(lease, expiry.1, ClosedBy::Server);
             return Ok(());
         }
-        // `heard` is rounded down to its tick, which must not shorten the time.
-        if now > self.heard + self.shared.wheel.ticks(self.shared.settings.heartbeat_timeout) {
+        if now >= self.peer_deadline() {
             return Err(Ended::peer_gone("heartbeat_timeout"));
         }
         if now >= self.next_ping() {
