@@ -4,6 +4,7 @@ mod autobahn;
 mod bench;
 mod dist;
 mod fuzz;
+mod mongodb;
 mod process;
 mod python;
 mod readme;

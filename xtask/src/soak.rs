@@ -1,17 +1,20 @@
-//! `cargo xtask soak`: starts the service and a fleet of clients, breaks the service by a plan, and reports what the clients
-//! found. The fleet (`chatbox soak`) does the checking; this does the breaking.
+//! `cargo xtask soak`: starts the service, maybe several replicas of it, and a fleet of clients, breaks the service and its
+//! database by a plan, and reports what the clients found. The fleet (`chatbox soak`) does the checking; this does the breaking.
 
+mod database;
 mod plan;
+mod replica;
 
 use crate::process;
 use crate::workspace::{cargo, root};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use database::Database;
 use plan::{Fault, Plan};
-use std::fs::File;
-use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use replica::Replica;
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,9 +36,18 @@ pub(crate) struct Options {
     /// How many times the service is broken
     #[arg(long, default_value_t = 6)]
     faults: usize,
-    /// How it is broken, in turn: `term`, `kill`, `stop`
+    /// How it is broken, in turn; with several replicas one of them after the other
     #[arg(long, value_delimiter = ',', default_value = "term,kill,stop")]
     kinds: Vec<Fault>,
+    /// How many processes serve; more than one needs `--store mongodb`
+    #[arg(long, default_value_t = 1)]
+    replicas: usize,
+    /// What stores the messages. MongoDB is a compatible server that is started, or the one in CHATBOX_TEST_MONGODB_URI
+    #[arg(long, value_enum, default_value_t = Store::Sqlite)]
+    store: Store,
+    /// Seconds for which the database is away or stopped
+    #[arg(long, default_value_t = 10)]
+    outage: u64,
     /// The plan's seed; by default a new one, which is printed
     #[arg(long)]
     seed: Option<u64>,
@@ -44,9 +56,16 @@ pub(crate) struct Options {
     release: bool,
 }
 
-/// How long the service may take to start, and to end after SIGTERM: longer than its own budgets.
-const START: Duration = Duration::from_secs(30);
-const END: Duration = Duration::from_secs(35);
+/// Where the messages are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Store {
+    Sqlite,
+    Mongodb,
+}
+
+/// How soon replicas must say that their database is gone, and that it is back.
+const UNREADY: Duration = Duration::from_secs(8);
+const READY: Duration = Duration::from_secs(30);
 
 /// How long the fleet may take to settle after its time.
 const SETTLE: Duration = Duration::from_secs(150);
@@ -79,6 +98,9 @@ pub(crate) fn short() -> Result<()> {
             lasting: 20,
             faults: 4,
             kinds: vec![Fault::Term, Fault::Kill, Fault::Stop],
+            replicas: 1,
+            store: Store::Sqlite,
+            outage: 0,
             seed: None,
             release: false,
         },
@@ -86,6 +108,11 @@ pub(crate) fn short() -> Result<()> {
 }
 
 fn soak(program: &Path, options: &Options) -> Result<()> {
+    ensure!(options.replicas > 0, "--replicas must be at least 1");
+    ensure!(options.replicas == 1 || options.store == Store::Mongodb, "--replicas above 1 needs --store mongodb");
+    let of_database = options.kinds.iter().any(|kind| kind.is_of_database());
+    ensure!(!of_database || options.store == Store::Mongodb, "the database can be broken with --store mongodb only");
+
     let seed = options.seed.unwrap_or_else(plan::new_seed);
     let lasting = Duration::from_secs(options.lasting);
     let plan = Plan::new(seed, &options.kinds, options.faults, lasting);
@@ -93,65 +120,160 @@ fn soak(program: &Path, options: &Options) -> Result<()> {
     for (at, fault) in &plan.faults {
         println!("  T+{:>6.2} s  {fault}", at.as_secs_f64());
     }
-    let folder = tempfile::tempdir()?;
-    let mut service = Service::start(program, folder.path())?;
-    let mut fleet = fleet(program, options, &service.url())?;
-    let result = carry_out(&plan, &mut service, &mut fleet);
+    let mut stage = Stage::set(program, options)?;
+    let mut fleet = fleet(program, options, &stage.urls())?;
+    let result = stage.carry_out(&plan, &mut fleet);
     if result.is_err() {
         // The fleet would wait for a service that is gone.
         let _ = fleet.kill();
     }
     let faults = result?;
     let verdict = process::wait_within(&mut fleet, lasting + SETTLE)?.context("the fleet did not end")?;
-    service.memory.report();
-    let ended = service.terminate()?;
     println!("faults           {faults}");
-    println!("last end         exit code {ended}");
-    ensure!(ended == 0, "the service ended with {ended} after the last SIGTERM");
+    for replica in &mut stage.replicas {
+        replica.report_memory();
+        let ended = replica.terminate()?;
+        println!("last end         exit code {ended}");
+        ensure!(ended == 0, "the service ended with {ended} after the last SIGTERM");
+    }
     ensure!(verdict.success(), "the fleet found violations (seed {seed})");
     Ok(())
 }
 
-/// Breaks the service as planned, and watches its memory meanwhile.
-fn carry_out(plan: &Plan, service: &mut Service, fleet: &mut Child) -> Result<String> {
-    let begun = Instant::now();
-    let (mut terminated, mut killed, mut stopped) = (0, 0, 0);
-    for (at, fault) in &plan.faults {
-        while begun.elapsed() < *at {
-            ensure!(fleet.try_wait()?.is_none(), "the fleet ended early");
-            service.sample_memory();
-            thread::sleep((*at - begun.elapsed().min(*at)).min(Duration::from_millis(500)));
+/// What is broken: the replicas, and the database that they share.
+struct Stage {
+    // Ended before the database is.
+    replicas: Vec<Replica>,
+    database: Option<Database>,
+    outage: Duration,
+    /// Removed last.
+    _folder: tempfile::TempDir,
+}
+
+/// How often what was done.
+#[derive(Default)]
+struct Done {
+    terminated: usize,
+    killed: usize,
+    stopped: usize,
+    outages: usize,
+    freezes: usize,
+}
+
+impl Stage {
+    fn set(program: &Path, options: &Options) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let (database, store) = match options.store {
+            Store::Sqlite => (None, "sqlite:soak.db".to_owned()),
+            Store::Mongodb => {
+                let database = Database::start(folder.path())?;
+                let store = database.store(&format!("soak-{}", std::process::id()));
+                (Some(database), store)
+            }
+        };
+        let replicas = (1..=options.replicas)
+            .map(|number| Replica::start(program, folder.path().join(format!("replica-{number}")), &store))
+            .collect::<Result<_>>()?;
+        Ok(Self { replicas, database, outage: Duration::from_secs(options.outage), _folder: folder })
+    }
+
+    /// Where clients connect.
+    fn urls(&self) -> String {
+        self.replicas.iter().map(Replica::url).collect::<Vec<_>>().join(",")
+    }
+
+    /// Breaks things as planned, and watches memory meanwhile.
+    fn carry_out(&mut self, plan: &Plan, fleet: &mut Child) -> Result<Done> {
+        let (begun, mut done) = (Instant::now(), Done::default());
+        let mut victims = (0..self.replicas.len()).cycle();
+        for &(at, fault) in &plan.faults {
+            while begun.elapsed() < at {
+                ensure!(fleet.try_wait()?.is_none(), "the fleet ended early");
+                self.sample_memory();
+                thread::sleep((at - begun.elapsed().min(at)).min(Duration::from_millis(500)));
+            }
+            println!("T+{:>6.2} s  {fault}", begun.elapsed().as_secs_f64());
+            if fault.is_of_database() {
+                self.break_database(fault, &mut done)?;
+            } else {
+                let victim = victims.next().unwrap_or_default();
+                break_replica(&mut self.replicas[victim], fault, plan.pause, &mut done)?;
+            }
         }
-        println!("T+{:>6.2} s  {fault}", begun.elapsed().as_secs_f64());
-        match fault {
-            Fault::Term => {
-                let code = service.terminate()?;
-                ensure!(code == 0, "the service ended with {code} after SIGTERM");
-                terminated += 1;
-                service.restart()?;
+        while fleet.try_wait()?.is_none() && begun.elapsed() < plan.lasting + SETTLE {
+            // What comes after its time is the fleet reading all that was stored.
+            if begun.elapsed() < plan.lasting {
+                self.sample_memory();
             }
-            Fault::Kill => {
-                service.child.kill()?;
-                service.child.wait()?;
-                killed += 1;
-                service.restart()?;
+            thread::sleep(Duration::from_millis(500));
+        }
+        Ok(done)
+    }
+
+    /// Takes the database away, sees that every replica says so, and that each recovers by itself.
+    fn break_database(&mut self, fault: Fault, done: &mut Done) -> Result<()> {
+        let database = self.database.as_mut().context("there is no database to break")?;
+        if fault == Fault::DbStop {
+            database.freeze(self.outage)?;
+            done.freezes += 1;
+        } else {
+            let began = Instant::now();
+            database.kill()?;
+            for replica in &self.replicas {
+                replica.until_ready(false, UNREADY)?;
             }
-            Fault::Stop => {
-                service.signal("STOP")?;
-                thread::sleep(plan.pause);
-                service.signal("CONT")?;
-                stopped += 1;
-            }
+            println!("            not ready, all of them, after {:.1} s", began.elapsed().as_secs_f64());
+            thread::sleep(self.outage.saturating_sub(began.elapsed()));
+            database.restart()?;
+            done.outages += 1;
+        }
+        let began = Instant::now();
+        for replica in &self.replicas {
+            replica.until_ready(true, READY)?;
+        }
+        println!("            ready again, all of them, {:.1} s after it came back", began.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    fn sample_memory(&mut self) {
+        for replica in &mut self.replicas {
+            replica.sample_memory();
         }
     }
-    while fleet.try_wait()?.is_none() && begun.elapsed() < plan.lasting + SETTLE {
-        // What comes after its time is the fleet reading all that was stored.
-        if begun.elapsed() < plan.lasting {
-            service.sample_memory();
+}
+
+fn break_replica(replica: &mut Replica, fault: Fault, pause: Duration, done: &mut Done) -> Result<()> {
+    match fault {
+        Fault::Term => {
+            let code = replica.terminate()?;
+            ensure!(code == 0, "the service ended with {code} after SIGTERM");
+            done.terminated += 1;
+            replica.restart()
         }
-        thread::sleep(Duration::from_millis(500));
+        Fault::Kill => {
+            replica.kill()?;
+            done.killed += 1;
+            replica.restart()
+        }
+        Fault::Stop => {
+            replica.signal("STOP")?;
+            thread::sleep(pause);
+            done.stopped += 1;
+            replica.signal("CONT")
+        }
+        Fault::DbRestart | Fault::DbStop => unreachable!("the database is not a replica"),
     }
-    Ok(format!("{terminated} × SIGTERM (each ended with 0), {killed} × SIGKILL, {stopped} × SIGSTOP"))
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { terminated, killed, stopped, outages, freezes } = self;
+        write!(f, "{terminated} × SIGTERM (each ended with 0), {killed} × SIGKILL, {stopped} × SIGSTOP")?;
+        if outages + freezes > 0 {
+            write!(f, ", database {outages} × killed, {freezes} × stopped")?;
+        }
+        Ok(())
+    }
 }
 
 fn build(release: bool) -> Result<PathBuf> {
@@ -168,9 +290,9 @@ fn program(release: bool) -> PathBuf {
     root().join("target").join(if release { "release" } else { "debug" }).join("chatbox")
 }
 
-fn fleet(program: &Path, options: &Options, url: &str) -> Result<Child> {
+fn fleet(program: &Path, options: &Options, urls: &str) -> Result<Child> {
     Command::new(program)
-        .args(["soak", "--url", url])
+        .args(["soak", "--url", urls])
         .arg(format!("--clients={}", options.clients))
         .arg(format!("--rooms={}", options.rooms))
         .arg(format!("--rate={}", options.rate))
@@ -179,115 +301,3 @@ fn fleet(program: &Path, options: &Options, url: &str) -> Result<Child> {
         .context("cannot start the fleet")
 }
 
-/// The service under test, which keeps its store and its address over restarts.
-struct Service {
-    program: PathBuf,
-    folder: PathBuf,
-    port: u16,
-    child: Child,
-    memory: Memory,
-}
-
-impl Service {
-    fn start(program: &Path, folder: &Path) -> Result<Self> {
-        // Free a moment ago; nothing else here asks for ports.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let child = launch(program, folder, port)?;
-        let mut service =
-            Self { program: program.to_owned(), folder: folder.to_owned(), port, child, memory: Memory::default() };
-        service.wait_until_up()?;
-        Ok(service)
-    }
-
-    fn url(&self) -> String {
-        format!("ws://127.0.0.1:{}/chat", self.port)
-    }
-
-    fn restart(&mut self) -> Result<()> {
-        self.child = launch(&self.program, &self.folder, self.port)?;
-        self.memory = Memory::default();
-        self.wait_until_up()
-    }
-
-    fn wait_until_up(&mut self) -> Result<()> {
-        let deadline = Instant::now() + START;
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("the service ended at its start with {status}: {}", self.last_lines());
-            }
-            ensure!(Instant::now() < deadline, "the service did not listen within {START:?}");
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-
-    /// SIGTERM, and the exit code that follows it.
-    fn terminate(&mut self) -> Result<i32> {
-        self.signal("TERM")?;
-        let status = process::wait_within(&mut self.child, END)?
-            .with_context(|| format!("the service did not end within {END:?} of SIGTERM"))?;
-        status.code().with_context(|| format!("the service was ended by a signal: {status}"))
-    }
-
-    fn signal(&self, signal: &str) -> Result<()> {
-        process::run(Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()))
-    }
-
-    fn sample_memory(&mut self) {
-        self.memory.sample(self.child.id());
-    }
-
-    fn last_lines(&self) -> String {
-        let mut text = String::new();
-        // Without the log there is nothing to add.
-        let _ = File::open(self.folder.join("service.log")).and_then(|mut log| log.read_to_string(&mut text));
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(5)..].join(" | ")
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        // It has ended already, unless something failed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn launch(program: &Path, folder: &Path, port: u16) -> Result<Child> {
-    let log = File::options().create(true).append(true).open(folder.join("service.log"))?;
-    Command::new(program)
-        .current_dir(folder)
-        .arg(format!("--listen=127.0.0.1:{port}"))
-        .args(["--store=sqlite:soak.db", "--log-format=json", "--set=shutdown.lame_duck=1s", "serve"])
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()
-        .context("cannot start the service")
-}
-
-/// The resident memory of the running service, sampled.
-#[derive(Default)]
-struct Memory {
-    samples: Vec<u64>,
-}
-
-impl Memory {
-    fn sample(&mut self, pid: u32) {
-        let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return };
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib: Option<u64> = resident.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-        self.samples.extend(kib);
-    }
-
-    /// What it was since the last restart: the second half tells whether it grows.
-    fn report(&self) {
-        let second = &self.samples[self.samples.len() / 2..];
-        if let (Some(first), Some(last), Some(max)) = (second.first(), second.last(), second.iter().max()) {
-            println!(
-                "memory           second half: {first} KiB at its begin, {last} KiB at its end, {max} KiB at most"
-            );
-        }
-    }
-}

@@ -1,12 +1,12 @@
 //! `cargo xtask test`: every step CI runs, one after the other, with a summary that hides nothing.
 
 mod dependencies;
-mod mongodb;
 mod scratch;
 mod summary;
 
+use crate::mongodb::Storage;
 use crate::workspace::cargo;
-use crate::{autobahn, dist, process, smoke, soak};
+use crate::{autobahn, dist, mongodb, process, smoke, soak};
 use anyhow::Result;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use std::env;
@@ -52,7 +52,7 @@ const STEPS: &[Step] = &[
     Step {
         name: MONGODB,
         about: "a MongoDB-compatible server for the tests, unless one is named",
-        run: mongodb::start,
+        run: start_mongodb,
     },
     Step { name: TESTS, about: "unit and integration tests, and the tidy checks", run: tests },
     Step {
@@ -126,6 +126,22 @@ fn passes(command: &mut Command) -> Result<Outcome> {
 
 fn lints() -> Result<Outcome> {
     passes(cargo().args(["clippy", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"]))
+}
+
+/// Starts a server for the tests that follow, unless the environment names one.
+fn start_mongodb(session: &mut Session) -> Result<Outcome> {
+    if mongodb::named().is_some() {
+        println!("the tests use the server that the environment names");
+        return Ok(Outcome::Passed);
+    }
+    let Some(python) = mongodb::python() else { return Ok(Outcome::NotRun(mongodb::missing())) };
+    let started = mongodb::install(&python).and_then(|python| mongodb::Server::start(&python, Storage::Memory));
+    match started {
+        Ok(server) => session.mongodb = Some(server),
+        Err(error) if session.strict => return Err(error),
+        Err(error) => return Ok(Outcome::NotRun(format!("{error:#}"))),
+    }
+    Ok(Outcome::Passed)
 }
 
 fn tests(session: &mut Session) -> Result<Outcome> {

@@ -12,6 +12,17 @@ pub(crate) enum Fault {
     Kill,
     /// SIGSTOP: it hangs for a while.
     Stop,
+    /// The database is killed, and started again after a while.
+    DbRestart,
+    /// The database hangs for a while.
+    DbStop,
+}
+
+impl Fault {
+    /// Whether it befalls the database, not the service.
+    pub(super) fn is_of_database(self) -> bool {
+        matches!(self, Self::DbRestart | Self::DbStop)
+    }
 }
 
 impl fmt::Display for Fault {
@@ -20,6 +31,8 @@ impl fmt::Display for Fault {
             Self::Term => "SIGTERM, then a restart",
             Self::Kill => "SIGKILL, then a restart",
             Self::Stop => "SIGSTOP for a while",
+            Self::DbRestart => "database killed, and started again after a while",
+            Self::DbStop => "database stopped for a while",
         })
     }
 }

@@ -1,14 +1,12 @@
-//! A MongoDB-compatible server for the tests: SecantusDB, in memory, for as long as the tests run.
+//! A MongoDB-compatible server for tests and soaks: SecantusDB, for as long as it is held.
 
-use super::Session;
-use super::summary::Outcome;
-use crate::process::wait_within;
+use crate::process::{self, wait_within};
 use crate::python;
 use crate::workspace::{root, scratch_folder};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -23,44 +21,67 @@ const PYTHONS: &[&str] = &["python3.12", "python3.13", "python3.10"];
 const START: Duration = Duration::from_secs(60);
 const END: Duration = Duration::from_secs(5);
 
-/// Starts a server for the tests that follow, unless the environment names one.
-pub(super) fn start(session: &mut Session) -> Result<Outcome> {
-    if env::var_os(URI).is_some() {
-        println!("{URI} is set: the tests use that server");
-        return Ok(Outcome::Passed);
-    }
-    let Some(python) = python::find(PYTHONS) else {
-        return Ok(Outcome::NotRun(format!("none of {} is here, with its venv module", PYTHONS.join(", "))));
-    };
-    match python::install(&python, super::MONGODB).and_then(|programs| Server::start(&programs.join("python"))) {
-        Ok(server) => session.mongodb = Some(server),
-        Err(error) if session.strict => return Err(error),
-        Err(error) => return Ok(Outcome::NotRun(format!("{error:#}"))),
-    }
-    Ok(Outcome::Passed)
+/// The server that the environment names.
+pub(crate) fn named() -> Option<String> {
+    env::var(URI).ok()
+}
+
+/// The interpreter of a machine that can run the server.
+pub(crate) fn python() -> Option<PathBuf> {
+    python::find(PYTHONS)
+}
+
+/// What a machine without one is told.
+pub(crate) fn missing() -> String {
+    format!("none of {} is here, with its venv module", PYTHONS.join(", "))
+}
+
+/// The interpreter in whose environment the server is installed; installs it if need be.
+pub(crate) fn install(python: &Path) -> Result<PathBuf> {
+    Ok(python::install(python, "mongodb-server")?.join("python"))
 }
 
 /// A running server. It ends when this is dropped, and also when this program dies in any way at all: it watches its
 /// standard input, which nobody else holds open.
-pub(super) struct Server {
+pub(crate) struct Server {
     process: Child,
     port: u16,
 }
 
+/// Where a server keeps its data.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Storage<'a> {
+    Memory,
+    Folder(&'a Path),
+}
+
 impl Server {
     /// What to tell the tests.
-    pub(super) fn environment(&self) -> [(&'static str, String); 2] {
+    pub(crate) fn environment(&self) -> [(&'static str, String); 2] {
         [(URI, format!("mongodb://127.0.0.1:{}/", self.port)), (PID, self.process.id().to_string())]
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts the server and waits until it accepts connections.
-    fn start(python: &Path) -> Result<Self> {
+    pub(crate) fn start(python: &Path, storage: Storage<'_>) -> Result<Self> {
+        Self::start_on(python, storage, free_port()?)
+    }
+
+    /// The same on a port where there was one before.
+    pub(crate) fn start_on(python: &Path, storage: Storage<'_>, port: u16) -> Result<Self> {
         let log = scratch_folder("mongodb-server.log");
-        let output = File::create(&log)?;
-        let port = free_port()?;
+        let output = File::options().create(true).append(true).open(&log)?;
+        let storage = match storage {
+            Storage::Memory => Path::new(":memory:"),
+            Storage::Folder(folder) => folder,
+        };
         let process = Command::new(python)
-            .arg(root().join("xtask/src/test/mongodb_server.py"))
-            .args(["--port", &port.to_string(), "--storage-path", ":memory:", "--enable-test-commands"])
+            .arg(root().join("xtask/src/mongodb_server.py"))
+            .args(["--port", &port.to_string(), "--enable-test-commands", "--storage-path"])
+            .arg(storage)
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -71,6 +92,18 @@ impl Server {
         server.listening().with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
         println!("listening on 127.0.0.1:{port}, process {}, log in {}", server.process.id(), log.display());
         Ok(server)
+    }
+
+    /// Ends it at once, as a crash does.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
+    /// Freezes it, or lets it go on: `STOP` or `CONT`.
+    pub(crate) fn signal(&self, signal: &str) -> Result<()> {
+        process::run(Command::new("kill").arg(format!("-{signal}")).arg(self.process.id().to_string()))
     }
 
     fn listening(&mut self) -> Result<()> {
