@@ -31,7 +31,7 @@ ROOM = 20  # members of a room
 LAME_DUCK, DRAIN, HANDSHAKE, FLUSH = 5.0, 15.0, 3.0, 5.0
 CLOSE_RATE = 2_000.0  # closes a second, raised where they would not fit into the drain
 READY_AFTER = 12.0  # start, and `minReadySeconds`
-SURGE = 0.1  # share of the pods that are replaced at the same time, at least one
+SURGE = 0.1  # share of all pods that are replaced at the same time, at least one
 # --- Where one stream for every replica stops being enough: cores of a pod spent on news that is mostly for others ---
 STREAM_SHARE = 0.25
 
@@ -49,7 +49,7 @@ def deployment(connections, partitions=1):
     followers = pods if pods > 1 else 0
     each = connections / pods
     rate = max(CLOSE_RATE, each / (DRAIN - HANDSHAKE))
-    at_once = max(1, math.floor(pods * SURGE))
+    at_once = max(1, math.floor(pods * partitions * SURGE))
     return {
         "pods": pods * partitions,
         "each": each,
@@ -58,8 +58,8 @@ def deployment(connections, partitions=1):
         "memory": each * (SESSION + SOCKET),
         "mongodb": sends * INSERT + sends * followers * FOLLOW,
         "drain": LAME_DUCK + each / rate,
-        "wave": at_once * rate * partitions,
-        "rollout": math.ceil(pods / at_once) * (LAME_DUCK + each / rate + READY_AFTER),
+        "wave": at_once * rate,
+        "rollout": math.ceil(pods * partitions / at_once) * (LAME_DUCK + each / rate + READY_AFTER),
     }
 
 
