@@ -4,8 +4,9 @@ use chatbox_store::{Append, Appended, BoxFuture, Draft, Feed, MemoryStore, News,
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use std::collections::VecDeque;
+use std::future::ready;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -31,6 +32,8 @@ pub(crate) struct Flaky {
     fates: Mutex<VecDeque<Fate>>,
     /// How long answers about a room's span are on their way, in milliseconds.
     pub(crate) span_takes: AtomicU64,
+    /// Its feed loses what is told now, and does not say so.
+    pub(crate) deaf: Arc<AtomicBool>,
     /// After how much news the latest is told again; 0: never.
     repeats: u64,
 }
@@ -39,8 +42,8 @@ impl Flaky {
     /// Stores over one log.
     pub(crate) fn replicas(count: usize, repeats: u64) -> Vec<Arc<Self>> {
         let flaky = |inner| {
-            let (fates, span_takes) = (Mutex::default(), AtomicU64::new(0));
-            Arc::new(Self { inner: Arc::new(inner), fates, span_takes, repeats })
+            let (fates, span_takes, deaf) = (Mutex::default(), AtomicU64::new(0), Arc::default());
+            Arc::new(Self { inner: Arc::new(inner), fates, span_takes, deaf, repeats })
         };
         MemoryStore::replicas(count).into_iter().map(flaky).collect()
     }
@@ -145,6 +148,8 @@ impl Store for Flaky {
 
     fn follow(&self) -> Option<Feed> {
         let (repeats, mut told, mut latest) = (self.repeats, 0, VecDeque::new());
+        let deaf = Arc::clone(&self.deaf);
+        let heard = self.inner.follow()?.filter(move |_| ready(!deaf.load(Ordering::Relaxed)));
         let again = move |news: News| {
             told += 1;
             latest.push_back(news.clone());
@@ -155,7 +160,7 @@ impl Store for Flaky {
                 if repeats > 0 && told % repeats == 0 { latest.iter().cloned().collect() } else { Vec::new() };
             iter(std::iter::once(news).chain(repeated))
         };
-        Some(self.inner.follow()?.flat_map(again).boxed())
+        Some(heard.flat_map(again).boxed())
     }
 
     fn lag(&self) -> Option<Duration> {

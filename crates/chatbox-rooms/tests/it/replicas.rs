@@ -11,16 +11,18 @@ use tokio::time::sleep;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Worlds over stores of one log.
-fn worlds(count: usize) -> (Vec<Arc<Flaky>>, Vec<World>) {
+/// Worlds over stores of one log, which have begun to listen.
+async fn worlds(count: usize) -> (Vec<Arc<Flaky>>, Vec<World>) {
     let stores = Flaky::replicas(count, 0);
     let worlds = stores.iter().map(|store| World::over(store.clone(), Options::default())).collect();
+    // A feed begins by telling that it does not know what was before.
+    sleep(SECOND).await;
     (stores, worlds)
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_one_replica_stores_reaches_the_members_of_all_in_one_order() {
-    let (_, worlds) = worlds(3);
+    let (_, worlds) = worlds(3).await;
     let mut clients: Vec<_> = worlds.iter().map(|world| world.connect("user")).collect();
     let mut readers: Vec<_> = worlds.iter().map(|world| world.connect("reader")).collect();
     for reader in &mut readers {
@@ -41,7 +43,7 @@ async fn what_one_replica_stores_reaches_the_members_of_all_in_one_order() {
 
 #[tokio::test(start_paused = true)]
 async fn who_has_seen_more_than_a_lagging_replica_is_let_in_there() {
-    let (stores, worlds) = worlds(2);
+    let (stores, worlds) = worlds(2).await;
     let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
     there.enter("r").await;
     stores[1].inner.hold_news();
@@ -65,7 +67,7 @@ async fn who_has_seen_more_than_a_lagging_replica_is_let_in_there() {
 
 #[tokio::test(start_paused = true)]
 async fn a_room_that_nobody_used_for_a_while_is_not_stale() {
-    let (stores, worlds) = worlds(2);
+    let (stores, worlds) = worlds(2).await;
     let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
     for (id, missed) in [(1, false), (2, true), (3, false)] {
         there.join("r", "").await;
@@ -87,7 +89,7 @@ async fn a_room_that_nobody_used_for_a_while_is_not_stale() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_appended_while_a_room_is_looked_up_is_not_missed() {
-    let (stores, worlds) = worlds(2);
+    let (stores, worlds) = worlds(2).await;
     let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
     // The store answers that the room is empty; when that arrives, it is no longer so, and that was told before.
     stores[1].span_takes.store(100, Ordering::Relaxed);
@@ -106,7 +108,7 @@ async fn what_is_appended_while_a_room_is_looked_up_is_not_missed() {
 
 #[tokio::test(start_paused = true)]
 async fn what_the_news_missed_is_read() {
-    let (stores, worlds) = worlds(2);
+    let (stores, worlds) = worlds(2).await;
     let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
     there.enter("r").await;
     stores[1].inner.hold_news();
@@ -120,8 +122,22 @@ async fn what_the_news_missed_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_gap_in_the_news_is_read() {
+    let (stores, worlds) = worlds(2).await;
+    let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
+    there.enter("r").await;
+    for id in 1..=4 {
+        stores[1].deaf.store(id == 2 || id == 3, Ordering::Relaxed);
+        here.send("r", &id.to_string(), "x").await;
+        assert_eq!(here.answer().await, Ok(id));
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(there.seqs(4).await, [1, 2, 3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn news_is_told_while_an_append_hangs_and_its_own_room_goes_on_too() {
-    let (stores, worlds) = worlds(2);
+    let (stores, worlds) = worlds(2).await;
     let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
     for room in ["r", "s"] {
         there.enter(room).await;
@@ -139,7 +155,7 @@ async fn news_is_told_while_an_append_hangs_and_its_own_room_goes_on_too() {
 
 #[tokio::test(start_paused = true)]
 async fn one_room_that_cannot_be_read_holds_no_other_up() {
-    let (stores, worlds) = worlds(1);
+    let (stores, worlds) = worlds(1).await;
     let mut alice = worlds[0].connect("alice");
     alice.enter("warm").await;
     stores[0].span_takes.store(3_000, Ordering::Relaxed);
@@ -153,7 +169,7 @@ async fn one_room_that_cannot_be_read_holds_no_other_up() {
 
 #[tokio::test(start_paused = true)]
 async fn writers_that_get_in_each_others_way_all_get_their_turn() {
-    let (stores, worlds) = worlds(3);
+    let (stores, worlds) = worlds(3).await;
     let mut clients: Vec<_> = worlds.iter().map(|world| world.connect("user")).collect();
     // A store that takes its time, for as long as this can last.
     for store in &stores {
@@ -171,7 +187,7 @@ async fn writers_that_get_in_each_others_way_all_get_their_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_hears_nothing_says_for_how_long() {
-    let (stores, worlds) = worlds(2);
+    let (stores, worlds) = worlds(2).await;
     sleep(SECOND).await;
     assert_eq!(worlds[0].rooms.lag(), Some(Duration::ZERO));
     stores[0].inner.hold_news();
