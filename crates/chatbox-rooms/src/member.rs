@@ -25,11 +25,11 @@ const ENVELOPE: usize = 128;
 /// everything behind it waits, too: see [`poll_ready`](Self::poll_ready).
 pub struct Member {
     shared: Arc<Shared>,
-    subscriptions: Vec<Subscription>,
-    permission: Option<Permission>,
+    /// The first is pulled first, and those that had their turn go to the end.
+    subscriptions: Box<[Subscription]>,
+    /// Boxed for its size: most users have none, or are few.
+    permission: Option<Box<Permission>>,
     joining: Option<Box<Joining>>,
-    /// Which subscription is pulled first: each has its turn.
-    turn: usize,
 }
 
 impl Member {
@@ -45,7 +45,7 @@ impl Member {
             heartbeat_ms: u64::try_from(heartbeat).unwrap_or(u64::MAX),
         };
         shared.send(connection, &welcome);
-        Self { shared, subscriptions: Vec::new(), permission, joining: None, turn: 0 }
+        Self { shared, subscriptions: Box::default(), permission: permission.map(Box::new), joining: None }
     }
 
     /// Whether another message can be taken now; drives a `join` that waits for the store.
@@ -152,14 +152,16 @@ impl Member {
         }
         let joined = ServerMessage::Joined { room: (&**room).into(), head: span.head, first: span.first };
         self.shared.send(connection, &joined);
-        self.subscriptions.reserve_exact(1);
-        self.subscriptions.push(subscription);
+        self.change_subscriptions(|subscriptions| {
+            subscriptions.reserve_exact(1);
+            subscriptions.push(subscription);
+        });
     }
 
     fn leave(&mut self, connection: &Connection, room: &str) {
         match self.position(room) {
             Some(position) => {
-                self.subscriptions.remove(position);
+                self.change_subscriptions(|subscriptions| drop(subscriptions.remove(position)));
                 self.shared.send(connection, &ServerMessage::Left { room: room.into() });
             }
             None => self.refuse(connection, ErrorCode::BadMessage, "not joined", Some(room), None),
@@ -181,6 +183,13 @@ impl Member {
         self.shared.submit(room, connection.user(), id, body, connection.owe(ANSWER));
     }
 
+    /// Joining and leaving are rare, and every connection pays for what it holds: there is no room for more than there are.
+    fn change_subscriptions(&mut self, change: impl FnOnce(&mut Vec<Subscription>)) {
+        let mut subscriptions = std::mem::take(&mut self.subscriptions).into_vec();
+        change(&mut subscriptions);
+        self.subscriptions = subscriptions.into();
+    }
+
     fn position(&self, room: &str) -> Option<usize> {
         self.subscriptions.iter().position(|subscription| &**subscription.room().name() == room)
     }
@@ -200,11 +209,10 @@ impl Member {
 
 impl Source for Member {
     fn pull(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let count = self.subscriptions.len();
-        for offset in 0..count {
-            self.subscriptions[(self.turn + offset) % count].pull(cx, batch);
+        for at in 0..self.subscriptions.len() {
+            self.subscriptions[at].pull(cx, batch);
             if batch.is_full() {
-                self.turn = (self.turn + offset + 1) % count;
+                self.subscriptions.rotate_left(at + 1);
                 return;
             }
         }

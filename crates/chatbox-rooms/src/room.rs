@@ -153,16 +153,17 @@ impl Room {
     }
 
     /// Lets a connection in. Returns its place, and the span at that moment: everything later will be notified.
-    pub(crate) fn enter(&self, connection: &Arc<Connection>) -> (usize, Span) {
+    pub(crate) fn enter(&self, connection: &Arc<Connection>) -> (u32, Span) {
         let place = self.members().insert(Arc::clone(connection));
+        let place = u32::try_from(place).expect("a process has fewer connections than that");
         let log = self.log();
         let head = self.head();
         (place, Span { first: log.first.min(head + 1), head })
     }
 
-    pub(crate) fn exit(&self, place: usize) {
+    pub(crate) fn exit(&self, place: u32) {
         let mut members = self.members();
-        members.remove(place);
+        members.remove(place as usize);
         if members.is_empty() {
             members.shrink_to_fit();
         }

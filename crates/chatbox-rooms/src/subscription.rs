@@ -23,7 +23,7 @@ pub(crate) const HISTORY_GONE: &str = "older messages are no longer stored; what
 pub(crate) struct Subscription {
     room: Arc<Room>,
     shared: Arc<Shared>,
-    place: usize,
+    place: u32,
     /// The `seq` up to which everything has been pulled.
     cursor: u64,
     /// Where to stop: the newest there is, or less once the connection is closing.

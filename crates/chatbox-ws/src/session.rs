@@ -19,6 +19,7 @@ use chatbox_core::{CloseCode, CloseReason, ClosedBy, Closing, Command, Ended, Le
 use input::{Ear, Input};
 use output::Unsent;
 use phase::Phase;
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -52,9 +53,9 @@ pub(crate) struct Session<S, H> {
     unheard: u32,
     pinged: Tick,
     /// Since when a write has made no progress.
-    stalled: Option<Tick>,
+    stalled: Option<NonZero<Tick>>,
     /// The earliest wake-up that is booked with the wheel.
-    booked: Option<Tick>,
+    booked: Option<NonZero<Tick>>,
 }
 
 impl<S, H> Session<S, H>

@@ -167,7 +167,7 @@ where
         }
         match Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..count]) {
             Poll::Pending => {
-                self.stalled.get_or_insert(self.shared.wheel.now());
+                self.stall();
                 Ok(Poll::Pending)
             }
             Poll::Ready(Ok(0)) => Err(Ended::peer_gone("write_zero")),
@@ -184,7 +184,7 @@ where
     fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
         match Pin::new(&mut self.io).poll_flush(cx) {
             Poll::Pending => {
-                self.stalled.get_or_insert(self.shared.wheel.now());
+                self.stall();
                 Ok(false)
             }
             Poll::Ready(Ok(())) => {

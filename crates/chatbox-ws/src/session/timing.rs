@@ -6,6 +6,7 @@ use crate::frame;
 use crate::handler::Handler;
 use crate::wheel::Tick;
 use chatbox_core::{CloseCode, CloseReason, ClosedBy, Ended, Lease};
+use std::num::NonZero;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -25,7 +26,7 @@ where
         }
         let now = self.shared.wheel.now();
         // A wake-up that an earlier one has replaced comes all the same; booking again for it would never end.
-        self.booked = self.booked.filter(|&booked| now < booked);
+        self.booked = self.booked.filter(|booked| now < booked.get());
         self.check_stall(lease, now)?;
         match self.phase {
             Phase::Open | Phase::Settling(_) => self.check_peer(lease, now),
@@ -41,8 +42,8 @@ where
     /// Books the next wake-up, unless an earlier one is booked.
     pub(super) fn book(&mut self, lease: &Lease) {
         let due = self.due();
-        if self.booked.is_none_or(|booked| due < booked) {
-            self.booked = Some(self.shared.wheel.book(lease.connection(), due));
+        if self.booked.is_none_or(|booked| due < booked.get()) {
+            self.booked = NonZero::new(self.shared.wheel.book(lease.connection(), due));
         }
     }
 
@@ -78,12 +79,17 @@ where
     fn stall_deadline(&self) -> Option<Tick> {
         let settings = &self.shared.settings;
         let bound = if matches!(self.phase, Phase::Open) { settings.write_timeout } else { settings.close_handshake };
-        Some(self.stalled? + self.shared.wheel.ticks(bound) + 1)
+        Some(self.stalled?.get() + self.shared.wheel.ticks(bound) + 1)
+    }
+
+    /// A write makes no progress, now or for some time already.
+    pub(super) fn stall(&mut self) {
+        self.stalled = self.stalled.or(NonZero::new(self.shared.wheel.now()));
     }
 
     /// Gives a peer that does not read its time anew: what it is allowed has changed.
     pub(super) fn restart_stall(&mut self) {
-        self.stalled = self.stalled.map(|_| self.shared.wheel.now());
+        self.stalled = self.stalled.and(NonZero::new(self.shared.wheel.now()));
     }
 
     fn check_stall(&mut self, lease: &Lease, now: Tick) -> Result<(), Ended> {
