@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: builds what is measured and what measures it, as they are released, and runs the latter.
 
+use crate::mongodb::{self, Server, Storage};
 use crate::process;
 use crate::workspace::{cargo, root};
 use anyhow::Result;
@@ -28,5 +29,21 @@ fn build_and_run(arguments: &[String]) -> Result<()> {
     for (package, program) in [("chatbox-bin", "chatbox"), ("chatbox-bench", "chatbox-bench")] {
         process::run(cargo().args(["build", "--quiet", "--release", "--package", package, "--bin", program]))?;
     }
-    process::run(Command::new(root().join("target/release/chatbox-bench")).args(arguments).current_dir(root()))
+    let mut bench = Command::new(root().join("target/release/chatbox-bench"));
+    // Held until the benchmark has ended.
+    let database = database()?;
+    if let Some(database) = &database {
+        bench.envs(database.environment());
+    }
+    process::run(bench.args(arguments).current_dir(root()))
+}
+
+/// A server for what is measured over MongoDB, unless the environment names one or none can be had.
+fn database() -> Result<Option<Server>> {
+    match mongodb::python() {
+        Some(python) if mongodb::named().is_none() => {
+            Server::start(&mongodb::install(&python)?, Storage::Memory).map(Some)
+        }
+        _ => Ok(None),
+    }
 }

@@ -43,6 +43,9 @@ impl fmt::Display for Peer {
     }
 }
 
+/// Where the service keeps messages that have to last.
+const DURABLE: &str = "sqlite:chatbox.db";
+
 /// Where the programs are.
 pub(crate) struct Programs {
     pub(crate) chatbox: PathBuf,
@@ -64,7 +67,7 @@ impl Programs {
     pub(crate) fn start(&self, peer: Peer, durable: bool) -> Result<Started> {
         let folder = tempfile::tempdir_in(&self.scratch)?;
         let mut command = match peer {
-            Peer::Chatbox => chatbox(&self.chatbox, durable),
+            Peer::Chatbox => chatbox(&self.chatbox, if durable { DURABLE } else { "memory:" }),
             Peer::Epoll | Peer::Tungstenite => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["peer", if peer == Peer::Epoll { "epoll" } else { "tungstenite" }]);
@@ -79,20 +82,26 @@ impl Programs {
     /// Starts the service with its limits in place, storing messages in SQLite.
     pub(crate) fn start_as_delivered(&self) -> Result<Started> {
         let folder = tempfile::tempdir_in(&self.scratch)?;
-        let server = Server::start(&mut bare(&self.chatbox, true), folder.path())?;
+        let server = Server::start(&mut bare(&self.chatbox, DURABLE), folder.path())?;
+        Ok(Started { server, _folder: folder })
+    }
+
+    /// Starts the service over a store that it may share with others.
+    pub(crate) fn start_over(&self, store: &str) -> Result<Started> {
+        let folder = tempfile::tempdir_in(&self.scratch)?;
+        let server = Server::start(&mut chatbox(&self.chatbox, store), folder.path())?;
         Ok(Started { server, _folder: folder })
     }
 }
 
-fn bare(program: &Path, durable: bool) -> Command {
+fn bare(program: &Path, store: &str) -> Command {
     let mut command = Command::new(program);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
-    command.args(["--store", if durable { "sqlite:chatbox.db" } else { "memory:" }]);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--store", store]);
     command
 }
 
-fn chatbox(program: &Path, durable: bool) -> Command {
-    let mut command = bare(program, durable);
+fn chatbox(program: &Path, store: &str) -> Command {
+    let mut command = bare(program, store);
     for setting in [
         "limits.max_connections_per_user=100000",
         "limits.messages_per_second=1000000",

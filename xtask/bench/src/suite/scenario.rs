@@ -1,6 +1,7 @@
 //! The scenarios: each names its parameters, runs them on every server, and reports rows of measures.
 
 mod bystander;
+mod contention;
 mod drain;
 mod durable;
 mod fanout;
@@ -25,6 +26,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "rooms", about: "many rooms of ten", run: rooms::run },
     Scenario { name: "drain", about: "SIGTERM with many connections, all closed at once", run: drain::run },
     Scenario { name: "durable", about: "messages acknowledged from disk, beside bare fsyncs", run: durable::run },
+    Scenario {
+        name: "contention",
+        about: "replicas that append to one room, beside the database's own inserts",
+        run: contention::run,
+    },
     Scenario {
         name: "slow-readers",
         about: "some members read at a tenth of their room's rate",
