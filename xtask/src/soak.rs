@@ -300,4 +300,3 @@ fn fleet(program: &Path, options: &Options, urls: &str) -> Result<Child> {
         .spawn()
         .context("cannot start the fleet")
 }
-

@@ -119,12 +119,12 @@ impl Service {
             close_handshake: config.shutdown.close_handshake,
         });
         let gate = Gate::new("starting");
-        let pinged = Arc::clone(&store);
+        let probed = Arc::clone(&store);
         let health = Health::builder()
             .gate(gate.clone())
             .check(store.name(), move || {
-                let store = Arc::clone(&pinged);
-                async move { store.ping().await }
+                let store = Arc::clone(&probed);
+                async move { check(&*store).await }
             })
             .build();
         gate.open(Phase::Running.as_str());
@@ -337,6 +337,27 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The name of this instance: in Kubernetes, the pod's.
+/// How far behind what other replicas append this one may be and still be sent newcomers.
+const MAX_LAG: Duration = Duration::from_secs(5);
+
+/// Why newcomers should not be sent here.
+#[derive(Debug, thiserror::Error)]
+enum Unready {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("nothing was heard of what other replicas append for {:.1} s", .0.as_secs_f64())]
+    Deaf(Duration),
+}
+
+/// Whether the store can be written to, and what others write to it arrives.
+async fn check(store: &dyn Store) -> Result<(), Unready> {
+    store.ping().await?;
+    match store.lag() {
+        Some(lag) if lag > MAX_LAG => Err(Unready::Deaf(lag)),
+        _ => Ok(()),
+    }
+}
+
 fn instance_name() -> String {
     let kernel = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let name = std::env::var("HOSTNAME").ok().or_else(kernel).map(|name| name.trim().to_owned());

@@ -25,6 +25,17 @@ const METRICS: &[(Kind, &str, &str)] = &[
     (Kind::Counter, "chatbox_messages_delivered_total", "Messages handed to members' connections"),
     (Kind::Counter, "chatbox_messages_rejected_total", "Requests answered with an error, by reason"),
     (Kind::Histogram, "chatbox_append_seconds", "How long one commit of messages took"),
+    (Kind::Gauge, "chatbox_store_stream_lag_seconds", "How far this replica may be behind what others append"),
+    (
+        Kind::Counter,
+        "chatbox_store_appends_outrun_total",
+        "Appends that another replica was faster with, and that were tried again",
+    ),
+    (
+        Kind::Counter,
+        "chatbox_store_resyncs_total",
+        "Times that messages were read which neither an append nor the stream had brought",
+    ),
     (Kind::Counter, "chatbox_slow_consumers_total", "Times a live member fell behind its room's ring"),
     (Kind::Gauge, "chatbox_lagging_members", "Members being served from the store, behind their room's ring"),
     (Kind::Gauge, "chatbox_outbox_bytes", "Bytes queued for connections, over all outboxes"),

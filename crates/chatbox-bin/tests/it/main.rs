@@ -16,6 +16,7 @@ mod limits;
 mod phases;
 mod protocol;
 mod refusals;
+mod replicas;
 mod rotation;
 mod schedule;
 mod secrets;
