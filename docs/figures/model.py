@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a deployment needs, from one machine to ten million connections.
 
-`python3 docs/scaling/model.py` prints the table of docs/scaling.md and draws its plots beside this file; `--check` says whether
+`python3 docs/figures/model.py` prints the table of docs/scaling.md and draws its plots beside this file; `--check` says whether
 both are up to date. Change the constants to your own measurements: `cargo xtask bench` gives those of the service. Nothing but
 Python's own library is needed.
 """
@@ -9,6 +9,8 @@ Python's own library is needed.
 import math
 import sys
 from pathlib import Path
+
+from svg import lines
 
 # --- What was measured, in seconds of one core (docs/performance.md) ---
 DELIVERY = 4.2e-6  # one message to one member, at a rate at which few leave in one write
@@ -103,43 +105,6 @@ def table():
     return "\n".join(rows) + "\n"
 
 
-def plot(title, unit, curves):
-    """A plot with both axes logarithmic. `curves`: name to points."""
-    width, height, left, bottom, top = 640, 360, 70, 40, 40
-    points = [point for _, curve in curves for point in curve]
-    low_x, high_x = 1e4, 1e7
-    low_y = 10 ** math.floor(math.log10(min(y for _, y in points)))
-    high_y = 10 ** math.ceil(math.log10(max(y for _, y in points)))
-
-    def x_at(x):
-        return left + (width - left - 150) * math.log(x / low_x) / math.log(high_x / low_x)
-
-    def y_at(y):
-        return height - bottom - (height - bottom - top) * math.log(y / low_y) / math.log(high_y / low_y)
-
-    out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-        f'<text x="{left}" y="20" font-size="14">{title}</text>',
-        f'<text x="{left}" y="{height - 6}">connections</text>',
-    ]
-    for exponent in range(4, 8):
-        x = x_at(10**exponent)
-        out.append(f'<path d="M{x:.1f} {top}V{height - bottom}" stroke="#ddd"/>')
-        out.append(f'<text x="{x:.1f}" y="{height - bottom + 16}" text-anchor="middle">{10**exponent:,}</text>')
-    for exponent in range(round(math.log10(low_y)), round(math.log10(high_y)) + 1):
-        y = y_at(10.0**exponent)
-        label = f"{10**exponent:,}" if exponent >= 0 else f"{10.0**exponent:g}"
-        out.append(f'<path d="M{left} {y:.1f}H{width - 150}" stroke="#ddd"/>')
-        out.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{label}{unit}</text>')
-    for index, (name, curve) in enumerate(curves):
-        colour = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd")[index]
-        path = "L".join(f"{x_at(x):.1f} {y_at(y):.1f}" for x, y in curve)
-        out.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        out.append(f'<text x="{width - 144}" y="{top + 16 + 18 * index}" fill="{colour}">{name}</text>')
-    return "\n".join(out) + "\n</svg>\n"
-
-
 def plots():
     sizes = [10 ** (4 + step / 8) for step in range(25)]
     one = [(size, deployment(size)) for size in sizes]
@@ -150,15 +115,15 @@ def plots():
         return [(size, d[name] * factor) for size, d in which]
 
     return {
-        "pods.svg": plot(
-            "Pods", "", [("one stream", curve("pods", one)), ("partitioned", curve("pods", many))]
+        "pods.svg": lines(
+            "Pods", "connections", "", [("one stream", curve("pods", one)), ("partitioned", curve("pods", many))]
         ),
-        "mongodb.svg": plot(
-            "MongoDB, cores of one partition's primary", "",
+        "mongodb.svg": lines(
+            "MongoDB, cores of one partition's primary", "connections", "",
             [("one stream", curve("mongodb", one)), ("partitioned", curve("mongodb", many))],
         ),
-        "rollout.svg": plot(
-            "A rollout", "",
+        "rollout.svg": lines(
+            "A rollout", "connections", "",
             [("reconnects a second", curve("wave", many)), ("minutes", curve("rollout", many, 1 / 60)),
              ("seconds of one drain", curve("drain", many))],
         ),
@@ -178,7 +143,7 @@ def main():
     stale = [path.name for path, content in files.items() if not path.exists() or path.read_text() != content]
     if "--check" in sys.argv[1:]:
         if stale:
-            sys.exit(f"not up to date: {', '.join(stale)}; run python3 docs/scaling/model.py")
+            sys.exit(f"not up to date: {', '.join(stale)}; run python3 docs/figures/model.py")
         return
     for path, content in files.items():
         path.write_text(content)
