@@ -98,7 +98,7 @@ pub struct Server {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
-    /// `sqlite:PATH`, `mongodb://…`, `mongodb+srv://…` or `memory:`.
+    /// `sqlite:PATH`, `mongodb://…`, `mongodb+srv://…` (with the feature `mongodb-srv`) or `memory:`.
     pub url: Secret,
     /// A file that holds it.
     pub url_file: Option<PathBuf>,
