@@ -12,7 +12,7 @@ from pathlib import Path
 
 from svg import lines
 
-# --- What was measured, in seconds of one core (docs/performance.md) ---
+# --- In seconds of one core: a delivery as measured (docs/performance.md), the others assumed ---
 DELIVERY = 4.2e-6  # one message to one member, at a rate at which few leave in one write
 SEND = 40e-6  # taking one message in: read, decode, queue, acknowledge
 EVENT = 30e-6  # one event of the change stream, decoded and looked up, whether or not a member is here
