@@ -12,7 +12,6 @@ mod history;
 mod logging;
 mod proxies;
 mod report;
-mod room_limits;
 mod routes;
 mod server;
 mod service;

@@ -5,7 +5,6 @@ use crate::chat::ChatHandler;
 use crate::config::{Checked, Config, ConfigError, Retention};
 use crate::history::Readers;
 use crate::report::ServiceReport;
-use crate::room_limits::RoomLimits;
 use crate::routes;
 use crate::telemetry::{self, Connections};
 use axum::Router;
@@ -19,9 +18,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OnceCell;
+use tokio::time::MissedTickBehavior;
 
 /// Between two sweeps for messages past their retention.
 const EXPIRY_SWEEP: Duration = Duration::from_secs(60);
+
+/// Between two looks for what is remembered of users and not needed any more.
+const UPKEEP: Duration = Duration::from_secs(10);
 
 /// A running chat service without a listener of its own. Cheap to clone.
 ///
@@ -53,7 +56,6 @@ pub(crate) struct Inner {
     pub(crate) doorman: Doorman,
     pub(crate) origins: OriginPolicy,
     pub(crate) readers: Arc<Readers>,
-    pub(crate) room_limits: Arc<RoomLimits>,
     gate: Gate,
     /// What became of the connections, once all of them are closed.
     closed: OnceCell<Tally>,
@@ -106,6 +108,7 @@ impl Service {
             heartbeat: config.heartbeat.interval,
             max_message_bytes: limits.max_message_bytes,
             rooms_per_connection: limits.rooms_per_connection,
+            rooms_per_minute: limits.rooms_per_minute,
             rings_bytes: limits.rings_bytes,
             ..Options::default()
         };
@@ -137,7 +140,6 @@ impl Service {
                 health,
                 doorman: Doorman { keys: checked.keys, anonymous: checked.anonymous },
                 readers: Arc::default(),
-                room_limits: Arc::new(RoomLimits::new(config.limits.rooms_per_minute)),
                 origins: OriginPolicy::listed(config.auth.allowed_origins.iter().cloned()),
                 gate,
                 closed: OnceCell::new(),
@@ -147,6 +149,7 @@ impl Service {
             }),
         };
         service.expire_old_messages();
+        service.forget_idle_users();
         if let Some(keys) = service.inner.doorman.keys.clone().filter(|keys| keys.has_files()) {
             tokio::spawn(keys.follow());
         }
@@ -316,6 +319,20 @@ impl Service {
             }
         });
     }
+
+    /// Gives back, until the service is dropped, what idle users do not need.
+    fn forget_idle_users(&self) {
+        let service = Arc::downgrade(&self.inner);
+        tokio::spawn(async move {
+            let mut interval = tokio::time::interval(UPKEEP);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                interval.tick().await;
+                let Some(service) = service.upgrade() else { return };
+                service.rooms.forget_idle_users();
+            }
+        });
+    }
 }
 
 impl std::fmt::Debug for Service {
@@ -336,7 +353,6 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The name of this instance: in Kubernetes, the pod's.
 /// How far behind what other replicas append this one may be and still be sent newcomers.
 const MAX_LAG: Duration = Duration::from_secs(5);
 
@@ -358,6 +374,7 @@ async fn check(store: &dyn Store) -> Result<(), Unready> {
     }
 }
 
+/// The name of this instance: in Kubernetes, the pod's.
 fn instance_name() -> String {
     let kernel = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let name = std::env::var("HOSTNAME").ok().or_else(kernel).map(|name| name.trim().to_owned());

@@ -160,15 +160,6 @@ pub(crate) fn on_refused(reason: &'static str) {
     }
 }
 
-/// Counts a request that was answered with an error before the rooms saw it.
-pub(crate) fn on_rejected(reason: &'static str) {
-    static LINES: Throttle = Throttle::new();
-    counter!("chatbox_messages_rejected_total", "reason" => reason).increment(1);
-    if let Some(suppressed) = LINES.pass(reason, Instant::now()) {
-        tracing::info!(reason, suppressed, "Rejecting messages");
-    }
-}
-
 /// Lets a line of each kind through now and then, and counts those that it keeps back.
 struct Throttle(Mutex<BTreeMap<&'static str, (Instant, u64)>>);
 

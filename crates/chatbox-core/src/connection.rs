@@ -57,8 +57,20 @@ pub struct Connection {
 
 #[derive(Debug, Default)]
 struct Mail {
-    outbox: Outbox,
+    /// None while nothing is queued, owed or being written: most connections are silent most of the time.
+    outbox: Option<Box<Outbox>>,
     closing: Option<Box<Closing>>,
+}
+
+impl Mail {
+    fn with_outbox<R>(&mut self, change: impl FnOnce(&mut Outbox) -> R) -> R {
+        let outbox = self.outbox.get_or_insert_default();
+        let result = change(outbox);
+        if outbox.is_idle() {
+            self.outbox = None;
+        }
+        result
+    }
 }
 
 const SERVE: u8 = 0;
@@ -105,7 +117,7 @@ impl Connection {
     /// outbox are kept for it.
     pub fn owe(self: &Arc<Self>, reserve: usize) -> Reply {
         self.pending.fetch_add(1, Ordering::Relaxed);
-        self.mail().outbox.reserve(reserve);
+        self.mail().with_outbox(|outbox| outbox.reserve(reserve));
         Reply { connection: Arc::clone(self), reserved: reserve }
     }
 
@@ -119,7 +131,7 @@ impl Connection {
     /// may.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.mail().outbox.is_full(self.limits.of_one())
+        self.mail().outbox.as_ref().is_some_and(|outbox| outbox.is_full(self.limits.of_one()))
     }
 
     /// Tells the session that its source has something. Call after it can be pulled.
@@ -152,7 +164,7 @@ impl Connection {
     }
 
     fn enqueue(&self, encode: impl FnOnce(&mut Vec<u8>)) {
-        let grown = self.mail().outbox.push(encode);
+        let grown = self.mail().with_outbox(|outbox| outbox.push(encode));
         self.limits.take(grown);
     }
 
@@ -200,20 +212,20 @@ impl Connection {
     /// [`written`](Self::written) once the transport has it.
     #[must_use]
     pub fn take_outbox(&self) -> Option<Vec<u8>> {
-        let mut mail = self.mail();
-        if mail.outbox.is_empty() { None } else { Some(mail.outbox.take()) }
+        // Taken is not written: the outbox stays.
+        self.mail().outbox.as_mut().filter(|outbox| !outbox.is_empty()).map(|outbox| outbox.take())
     }
 
     /// Says that bytes taken from the outbox have been written, which makes room in it.
     pub fn written(&self, bytes: usize) {
-        let shrunk = self.mail().outbox.written(bytes);
+        let shrunk = self.mail().with_outbox(|outbox| outbox.written(bytes));
         self.limits.give_back(shrunk);
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let held = self.mail().outbox.held();
+        let held = self.mail().outbox.as_ref().map_or(0, |outbox| outbox.held());
         self.limits.give_back(held);
     }
 }
@@ -253,7 +265,7 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        self.connection.mail().outbox.release(self.reserved);
+        self.connection.mail().with_outbox(|outbox| outbox.release(self.reserved));
         self.connection.pending.fetch_sub(1, Ordering::Release);
         self.connection.notify();
     }
@@ -338,6 +350,6 @@ mod tests {
 
     #[test]
     fn a_connection_stays_small() {
-        assert!(size_of::<Connection>() <= 160, "{}", size_of::<Connection>());
+        assert!(size_of::<Connection>() <= 112, "{}", size_of::<Connection>());
     }
 }

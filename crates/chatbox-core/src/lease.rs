@@ -4,8 +4,9 @@ use crate::close::Ended;
 use crate::connection::Connection;
 use crate::registry::Inner;
 use std::fmt;
+use std::num::NonZero;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 /// A registered connection. Whoever holds the lease serves the connection; the place is given back when it is dropped.
 ///
@@ -16,7 +17,8 @@ pub struct Lease {
     /// Taken when the place is given back.
     registry: Option<Arc<Inner>>,
     connection: Arc<Connection>,
-    opened: Option<Instant>,
+    /// When the session began, in microseconds since the registry did. Every session pays for its size.
+    opened: Option<NonZero<u64>>,
 }
 
 impl Lease {
@@ -26,8 +28,8 @@ impl Lease {
 
     /// The handshake is done: the session begins.
     pub fn begin(&mut self) {
-        self.opened = Some(Instant::now());
         if let Some(registry) = &self.registry {
+            self.opened = NonZero::new(micros(registry.began.elapsed()).max(1));
             registry.observer.on_opened(&self.connection);
         }
     }
@@ -46,10 +48,15 @@ impl Lease {
     fn give_back(&mut self, ended: &Ended) {
         let Some(registry) = self.registry.take() else { return };
         if let Some(opened) = self.opened {
-            registry.observer.on_ended(&self.connection, ended, opened.elapsed());
+            let lasted = Duration::from_micros(micros(registry.began.elapsed()).saturating_sub(opened.get()));
+            registry.observer.on_ended(&self.connection, ended, lasted);
         }
         registry.leave(&self.connection, ended);
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Lease {

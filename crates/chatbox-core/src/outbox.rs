@@ -53,6 +53,11 @@ impl Outbox {
         self.queued.is_empty()
     }
 
+    /// Whether there is nothing to remember.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.held() + self.reserved == 0
+    }
+
     pub(crate) fn is_full(&self, limit: usize) -> bool {
         self.held() + self.reserved >= limit
     }

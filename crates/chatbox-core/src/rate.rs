@@ -51,4 +51,10 @@ impl RateLimits {
         }
         self.limiter.check_key(user).map_err(|not_until| not_until.wait_time_from(self.clock.now()))
     }
+    /// Gives back the memory of users whose buckets are full again. Happens by itself where much is sent; to be called now and then for
+    /// the case that nobody sends any more.
+    pub fn forget_idle(&self) {
+        self.limiter.retain_recent();
+        self.limiter.shrink_to_fit();
+    }
 }

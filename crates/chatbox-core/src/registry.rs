@@ -131,6 +131,7 @@ pub(crate) struct Inner {
     outboxes: Arc<OutboxLimits>,
     next_id: AtomicU64,
     vacant: Notify,
+    pub(crate) began: std::time::Instant,
     pub(crate) observer: Box<dyn Observer>,
 }
 
@@ -153,6 +154,7 @@ impl Registry {
                 outboxes: Arc::new(OutboxLimits::new(limits.outbox_bytes, limits.outboxes_bytes)),
                 next_id: AtomicU64::new(1),
                 vacant: Notify::new(),
+                began: std::time::Instant::now(),
                 observer: Box::new(observer),
             }),
         }

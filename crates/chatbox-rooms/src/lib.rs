@@ -5,6 +5,7 @@ mod member;
 mod meters;
 mod ring;
 mod room;
+mod room_limits;
 mod rooms;
 mod sequencer;
 mod subscription;

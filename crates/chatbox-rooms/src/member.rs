@@ -9,6 +9,8 @@ use chatbox_protocol::{ClientMessage, ErrorCode, ServerMessage};
 use joining::Joining;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Which rooms a user may join and send to.
 pub type Permission = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -79,19 +81,15 @@ impl Member {
             ClientMessage::Send { room, id, .. } => (room.as_str(), Some(id.as_str())),
         };
         if let Err(retry_after) = self.shared.limits.check(connection.user()) {
-            self.shared.meters.refused(ErrorCode::RateLimited.as_str());
-            let error = ServerMessage::Error {
-                code: ErrorCode::RateLimited,
-                message: "too many messages".into(),
-                room: Some(room.into()),
-                id: id.map(Into::into),
-                // Rounded up: a client that waits this long is not told to wait again.
-                retry_after_ms: Some(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX) + 1),
-            };
-            return self.shared.send(connection, &error);
+            return self.slow_down(connection, "too many messages", room, id, retry_after);
         }
         if self.permission.as_ref().is_some_and(|allows| !allows(room)) {
             return self.refuse(connection, ErrorCode::NotAllowed, "you may not enter this room", Some(room), id);
+        }
+        let turns_to_it = !matches!(message, ClientMessage::Leave { .. });
+        if turns_to_it && let Err(retry_after) = self.shared.room_limits.check(connection.user(), room, Instant::now())
+        {
+            return self.slow_down(connection, "too many different rooms", room, id, retry_after);
         }
         match &message {
             ClientMessage::Join { after, last, .. } => self.join(connection, room, *after, *last),
@@ -194,6 +192,19 @@ impl Member {
         self.subscriptions.iter().position(|subscription| &**subscription.room().name() == room)
     }
 
+    fn slow_down(&self, connection: &Connection, message: &str, room: &str, id: Option<&str>, retry_after: Duration) {
+        self.shared.meters.refused(ErrorCode::RateLimited.as_str());
+        let error = ServerMessage::Error {
+            code: ErrorCode::RateLimited,
+            message: message.into(),
+            room: Some(room.into()),
+            id: id.map(Into::into),
+            // Rounded up: a client that waits this long is not told to wait again.
+            retry_after_ms: Some(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX) + 1),
+        };
+        self.shared.send(connection, &error);
+    }
+
     fn refuse(&self, connection: &Connection, code: ErrorCode, message: &str, room: Option<&str>, id: Option<&str>) {
         self.shared.meters.refused(code.as_str());
         let error = ServerMessage::Error {
@@ -210,7 +221,7 @@ impl Member {
 impl Source for Member {
     fn pull(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         for at in 0..self.subscriptions.len() {
-            self.subscriptions[at].pull(cx, batch);
+            self.subscriptions[at].pull(&self.shared, cx, batch);
             if batch.is_full() {
                 self.subscriptions.rotate_left(at + 1);
                 return;

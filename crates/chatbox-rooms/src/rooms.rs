@@ -2,6 +2,7 @@
 
 use crate::meters::{Meters, Totals};
 use crate::room::{RingBudget, Room};
+use crate::room_limits::RoomLimits;
 use crate::sequencer::{self, Intake, Submission};
 use crate::subscription::message_of;
 use crate::wire::{Frame, Wire};
@@ -24,6 +25,8 @@ pub struct Options {
     pub max_message_bytes: usize,
     /// Rooms joined by one connection at the same time. Default 64.
     pub rooms_per_connection: usize,
+    /// Different rooms that one user joins or sends to within a minute, over all of the user's connections. Default 1,000.
+    pub rooms_per_minute: usize,
     /// How long a `send` or `join` waits for the store before it is answered `store_unavailable`. Default 5 s.
     pub store_timeout: Duration,
     /// Messages on their way to the store. Default 65,536.
@@ -42,6 +45,7 @@ impl Default for Options {
             heartbeat: Duration::from_secs(25),
             max_message_bytes: 65_536,
             rooms_per_connection: 64,
+            rooms_per_minute: 1_000,
             store_timeout: Duration::from_secs(5),
             queue_messages: 65_536,
             queue_bytes: 64 << 20,
@@ -69,6 +73,7 @@ pub(crate) struct Shared {
     pub(crate) wire: Wire,
     pub(crate) meters: Meters,
     pub(crate) limits: RateLimits,
+    pub(crate) room_limits: RoomLimits,
     pub(crate) ring_budget: RingBudget,
     intake: Intake,
     rooms: Mutex<Known>,
@@ -99,6 +104,7 @@ impl Rooms {
             wire: Wire { frame },
             meters: Meters::new(),
             limits,
+            room_limits: RoomLimits::new(options.rooms_per_minute),
             ring_budget: RingBudget {
                 per_room: options.ring_bytes,
                 total: options.rings_bytes,
@@ -131,6 +137,12 @@ impl Rooms {
     /// Those of the store.
     pub async fn expire(&self, before_ms: i64) -> Result<u64, StoreError> {
         self.shared.store.expire(before_ms).await
+    }
+
+    /// Gives back the memory of users who have not sent for a while. To be called every few seconds.
+    pub fn forget_idle_users(&self) {
+        self.shared.limits.forget_idle();
+        self.shared.room_limits.forget(Instant::now());
     }
 
     /// What became of the messages so far.

@@ -19,25 +19,39 @@ const RETRY: Duration = Duration::from_millis(500);
 /// What a client is told when messages that it has not seen are no longer stored.
 pub(crate) const HISTORY_GONE: &str = "older messages are no longer stored; what is still stored follows";
 
-/// Membership of one room: all it remembers of what was sent is one number.
+/// Membership of one room: all it remembers of what was sent is one number. Every member pays for its size.
 pub(crate) struct Subscription {
     room: Arc<Room>,
-    shared: Arc<Shared>,
-    place: u32,
     /// The `seq` up to which everything has been pulled.
     cursor: u64,
-    /// Where to stop: the newest there is, or less once the connection is closing.
-    until: u64,
     /// Present while the cursor lies behind the ring.
     catching_up: Option<Box<CatchUp>>,
-    /// It has caught up once: falling behind again means that its peer is slow.
-    live: bool,
+    place: u32,
+    /// How many messages may still be pulled: [`ENDLESS`], or what is left once the connection is closing.
+    left: u32,
 }
+
+/// All that will ever come.
+const ENDLESS: u32 = u32::MAX;
 
 /// Reading from the store what the ring no longer has.
 struct CatchUp {
+    shared: Arc<Shared>,
     reading: Option<BoxFuture<'static, Vec<Stored>>>,
     page: Option<Chunk>,
+}
+
+impl CatchUp {
+    fn begin(shared: &Arc<Shared>) -> Box<Self> {
+        shared.meters.lagging.increment(1.0);
+        Box::new(Self { shared: Arc::clone(shared), reading: None, page: None })
+    }
+}
+
+impl Drop for CatchUp {
+    fn drop(&mut self) {
+        self.shared.meters.lagging.decrement(1.0);
+    }
 }
 
 impl Subscription {
@@ -50,7 +64,9 @@ impl Subscription {
     ) -> Self {
         let (place, span) = room.enter(connection);
         let cursor = begin(span);
-        Self { room, shared: Arc::clone(shared), place, cursor, until: u64::MAX, catching_up: None, live: false }
+        // Who is behind from the start has asked for it; whoever falls behind later is slow.
+        let catching_up = (!room.covers(cursor)).then(|| CatchUp::begin(shared));
+        Self { room, cursor, catching_up, place, left: ENDLESS }
     }
 
     pub(crate) fn room(&self) -> &Arc<Room> {
@@ -59,64 +75,63 @@ impl Subscription {
 
     /// Stop at what is queued now: everything in the ring. Who is further behind stays there, and resumes elsewhere.
     pub(crate) fn freeze(&mut self) {
-        self.until =
-            if self.catching_up.is_none() && self.room.covers(self.cursor) { self.room.head() } else { self.cursor };
+        let live = self.catching_up.is_none() && self.room.covers(self.cursor);
+        let queued = if live { self.room.head().saturating_sub(self.cursor) } else { 0 };
+        self.left = u32::try_from(queued).unwrap_or(ENDLESS).min(ENDLESS - 1);
     }
 
     /// Pulls what comes after the cursor, from the ring or, behind it, from the store.
-    pub(crate) fn pull(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        while !batch.is_full() && self.cursor < self.room.head().min(self.until) {
-            if let Some(pulled) = self.room.pull(&mut self.cursor, self.until, batch) {
-                self.caught_up();
-                self.live = true;
-                self.shared.meters.delivered.increment(pulled);
+    pub(crate) fn pull(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>, batch: &mut Batch) {
+        while !batch.is_full() && self.cursor < self.room.head().min(self.until()) {
+            let mut cursor = self.cursor;
+            if let Some(pulled) = self.room.pull(&mut cursor, self.until(), batch) {
+                self.advance(cursor);
+                self.catching_up = None;
+                shared.meters.delivered.increment(pulled);
                 if pulled == 0 {
                     return;
                 }
-            } else if !self.pull_page(cx, batch) {
+            } else if !self.pull_page(shared, cx, batch) {
                 return;
             }
         }
     }
 
     /// Pulls from a page of the store. Says whether there may be more at once.
-    fn pull_page(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> bool {
-        let (meters, live) = (&self.shared.meters, self.live);
+    fn pull_page(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>, batch: &mut Batch) -> bool {
+        let (mut cursor, until, room) = (self.cursor, self.until(), Arc::clone(&self.room));
         let catching_up = self.catching_up.get_or_insert_with(|| {
-            if live {
-                meters.slow_consumers.increment(1);
-            }
-            meters.lagging.increment(1.0);
-            Box::new(CatchUp { reading: None, page: None })
+            shared.meters.slow_consumers.increment(1);
+            CatchUp::begin(shared)
         });
         if let Some(page) = &catching_up.page {
-            let pulled = page.pull(&mut self.cursor, self.until, batch);
-            meters.delivered.increment(pulled);
+            let pulled = page.pull(&mut cursor, until, batch);
+            shared.meters.delivered.increment(pulled);
             if pulled > 0 {
+                self.advance(cursor);
                 return true;
             }
             catching_up.page = None;
         }
-        let (shared, room, cursor) = (&self.shared, &self.room, self.cursor);
         let reading =
-            catching_up.reading.get_or_insert_with(|| Box::pin(read(Arc::clone(shared), Arc::clone(room), cursor)));
+            catching_up.reading.get_or_insert_with(|| Box::pin(read(Arc::clone(shared), Arc::clone(&room), cursor)));
         let Poll::Ready(stored) = reading.as_mut().poll(cx) else { return false };
         catching_up.reading = None;
         match stored.first() {
             Some(first) => {
-                catching_up.page = page(shared, room, &stored);
-                self.skip_to(first.seq - 1, batch);
+                catching_up.page = page(shared, &room, &stored);
+                self.skip_to(first.seq - 1, shared, batch);
             }
             // Nothing is stored after the cursor: all of it was removed meanwhile.
-            None => self.skip_to(room.head(), batch),
+            None => self.skip_to(room.head(), shared, batch),
         }
         true
     }
 
     /// Moves the cursor over what retention has removed meanwhile, and tells the client that it did.
-    fn skip_to(&mut self, cursor: u64, batch: &mut Batch) {
+    fn skip_to(&mut self, cursor: u64, shared: &Shared, batch: &mut Batch) {
         if cursor > self.cursor {
-            self.cursor = cursor;
+            self.advance(cursor);
             let gone = ServerMessage::Error {
                 code: ErrorCode::HistoryGone,
                 message: HISTORY_GONE.into(),
@@ -125,21 +140,27 @@ impl Subscription {
                 retry_after_ms: None,
             };
             let mut frame = Vec::new();
-            self.shared.wire.append(&gone, &mut frame);
+            shared.wire.append(&gone, &mut frame);
             batch.push(frame.into());
         }
     }
 
-    fn caught_up(&mut self) {
-        if self.catching_up.take().is_some() {
-            self.shared.meters.lagging.decrement(1.0);
+    /// Where to stop.
+    fn until(&self) -> u64 {
+        if self.left == ENDLESS { u64::MAX } else { self.cursor + u64::from(self.left) }
+    }
+
+    fn advance(&mut self, cursor: u64) {
+        let passed = u32::try_from(cursor.saturating_sub(self.cursor)).unwrap_or(u32::MAX);
+        if self.left != ENDLESS {
+            self.left = self.left.saturating_sub(passed);
         }
+        self.cursor = cursor;
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.caught_up();
         self.room.exit(self.place);
     }
 }
@@ -174,5 +195,15 @@ pub(crate) fn message_of<'a>(room: &'a str, stored: &'a Stored) -> ServerMessage
         id: (&*stored.id).into(),
         body: (&*stored.body).into(),
         at: Timestamp::from_millis(stored.at_ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscription_stays_small() {
+        assert!(size_of::<Subscription>() <= 32, "{}", size_of::<Subscription>());
     }
 }

@@ -71,8 +71,6 @@ pub struct Step<'a> {
 pub struct Decoder {
     /// What is begun and not complete; none while the peer is silent between messages.
     partial: Option<Box<Partial>>,
-    /// A breach was found: the stream has no meaning any more.
-    failed: bool,
 }
 
 impl Decoder {
@@ -82,13 +80,12 @@ impl Decoder {
     /// A [`Violation`], as early as the bytes show it. The decoder must not be fed again: it then uses up and ignores
     /// whatever it is given.
     pub fn decode<'a>(&mut self, accept: Accept, input: &'a mut [u8]) -> Result<Step<'a>, Violation> {
-        if self.failed {
+        if self.partial.as_ref().is_some_and(|partial| partial.is_failed()) {
             return Ok(Step { used: input.len(), event: None });
         }
         let step = self.step(accept, input);
         if step.is_err() {
-            self.failed = true;
-            self.partial = None;
+            self.partial = Some(Box::new(Partial::failed()));
         }
         step
     }
@@ -96,7 +93,7 @@ impl Decoder {
     /// Whether a message or frame has begun and is not complete.
     #[must_use]
     pub fn is_partial(&self) -> bool {
-        self.partial.is_some()
+        self.partial.as_ref().is_some_and(|partial| !partial.is_failed())
     }
 
     fn step<'a>(&mut self, accept: Accept, input: &'a mut [u8]) -> Result<Step<'a>, Violation> {

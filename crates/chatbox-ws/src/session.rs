@@ -16,7 +16,7 @@ use crate::transport::{Expiry, Shared};
 use crate::wheel::Tick;
 use bytes::Bytes;
 use chatbox_core::{CloseCode, CloseReason, ClosedBy, Closing, Command, Ended, Lease};
-use input::{Ear, Input};
+use input::{Backlog, Ear, Input};
 use output::Unsent;
 use phase::Phase;
 use std::num::NonZero;
@@ -39,7 +39,7 @@ pub(crate) struct Session<S, H> {
     shared: Arc<Shared>,
     decoder: Decoder,
     /// Read but not yet decoded, because the application could take no more.
-    backlog: Option<Box<[u8]>>,
+    backlog: Option<Box<Backlog>>,
     /// Taken but not yet written.
     unsent: Option<Box<Unsent>>,
     phase: Phase,
@@ -81,7 +81,7 @@ where
             lease: Some(lease),
             shared,
             decoder: Decoder::default(),
-            backlog: (!buffered.is_empty()).then(|| buffered[..].into()),
+            backlog: (!buffered.is_empty()).then(|| Backlog::of(&buffered)),
             unsent: None,
             phase: Phase::Open,
             peer_close: None,

@@ -15,6 +15,8 @@ pub(super) struct Partial {
     message: Option<Message>,
     /// The payload of a control frame, which may stand between the fragments of a message (section 5.4).
     control: Vec<u8>,
+    /// A breach was found: the stream has no meaning any more.
+    failed: bool,
 }
 
 /// A frame whose payload has not all arrived.
@@ -35,6 +37,15 @@ struct Message {
 }
 
 impl Partial {
+    /// What is left of a stream in which a breach was found.
+    pub(super) fn failed() -> Self {
+        Self { failed: true, ..Self::default() }
+    }
+
+    pub(super) fn is_failed(&self) -> bool {
+        self.failed
+    }
+
     /// Whether nothing is unfinished.
     pub(super) fn is_idle(&self) -> bool {
         self.header_len == 0 && self.frame.is_none() && self.message.is_none()

@@ -32,6 +32,16 @@ pub(super) enum Ear {
     Ended,
 }
 
+/// Bytes that were read and could not be used yet. Boxed once more than needed: hardly any session has some, and each pays for the
+/// place.
+pub(super) struct Backlog(Box<[u8]>);
+
+impl Backlog {
+    pub(super) fn of(bytes: &[u8]) -> Box<Self> {
+        Box::new(Self(bytes.into()))
+    }
+}
+
 /// What reading came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
@@ -59,7 +69,7 @@ where
             return Ok(held);
         }
         if let Some(mut backlog) = self.backlog.take() {
-            self.digest(lease, &mut backlog, cx);
+            self.digest(lease, &mut backlog.0, cx);
             return Ok(Input::Moved);
         }
         with_scratch(|scratch| {
@@ -121,7 +131,7 @@ where
                 return;
             }
             if at > 0 && self.held(lease, cx).is_some() {
-                self.backlog = Some(bytes[at..].into());
+                self.backlog = Some(Backlog::of(&bytes[at..]));
                 return;
             }
             match self.decoder.decode(self.shared.settings.accept, &mut bytes[at..]) {

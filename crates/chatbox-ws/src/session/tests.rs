@@ -22,7 +22,7 @@ impl Handler for Mute {
 #[test]
 fn an_idle_session_stays_small() {
     let size = size_of::<Session<TcpStream, Mute>>();
-    assert!(size <= 176, "{size}");
+    assert!(size <= 152, "{size}");
 }
 
 #[tokio::test(start_paused = true)]
