@@ -35,9 +35,10 @@ def durable(results):
     rows = [row for row in results if row["scenario"] == "durable"]
     if not rows:
         return None
-    senders = [int(row["case"].split()[0]) for row in rows]
-    curves = [(name, list(zip(senders, values(rows, name)))) for name in ("acks a second", "fsyncs a second")]
-    return lines("Messages acknowledged from disk", "senders, one message in flight each", "", curves)
+    # "1000 senders, 16 in flight each"
+    in_flight = [int(words[0]) * int(words[2]) for words in (row["case"].split() for row in rows)]
+    curves = [(name, list(zip(in_flight, values(rows, name)))) for name in ("acks a second", "fsyncs a second")]
+    return lines("Messages acknowledged from disk", "messages in flight", "", curves)
 
 
 def contention(results):

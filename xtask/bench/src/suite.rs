@@ -6,6 +6,7 @@ mod load;
 mod peer;
 mod report;
 mod scenario;
+mod senders;
 mod server;
 mod wire;
 

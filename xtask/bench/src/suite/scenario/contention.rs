@@ -1,17 +1,19 @@
 //! Replicas that append to one room: what competing for each place costs, beside the database's own inserts.
 
 use crate::suite::Bench;
-use crate::suite::fleet::{Fleet, Member, News, What};
+use crate::suite::fleet::{Fleet, Member};
 use crate::suite::latency::Latencies;
 use crate::suite::peer::Peer;
 use crate::suite::report::{Measure, Row};
+use crate::suite::senders::{self, Acknowledged};
 use crate::suite::server::PATH;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{ClientOptions, WriteConcern};
 use mongodb::{Client, Collection};
 use std::time::{Duration, Instant};
 
+/// What a document beside the messages holds, as much as one of them.
 const BODY: usize = 128;
 const REPLICAS: usize = 3;
 
@@ -56,63 +58,31 @@ fn measure(
     let (bare, time) = (Duration::from_millis(bare), Duration::from_millis(time));
     let mut inserts = Latencies::default();
     runtime.block_on(insert(uri, database, bare, &mut inserts))?;
-    let (mut acks, elapsed) = acknowledged(bench, &with_database(uri, database), replicas, writers, time)?;
+    let mut acks = acknowledged(bench, &with_database(uri, database), replicas, writers, time)?;
     runtime.block_on(insert(uri, database, bare, &mut inserts))?;
 
-    let acks_a_second = acks.len() as f64 / elapsed.as_secs_f64();
+    let acks_a_second = acks.a_second();
     let inserts_a_second = inserts.len() as f64 / (2.0 * bare.as_secs_f64());
     Ok(vec![
         Measure::plain("acks a second", acks_a_second, ""),
-        Measure::plain("ack p50", acks.percentile(0.5), "ms"),
-        Measure::plain("ack p99", acks.percentile(0.99), "ms"),
+        Measure::plain("ack p50", acks.latencies.percentile(0.5), "ms"),
+        Measure::plain("ack p99", acks.latencies.percentile(0.99), "ms"),
         Measure::plain("insert_one p50", inserts.percentile(0.5), "ms"),
         Measure::plain("insert_one p99", inserts.percentile(0.99), "ms"),
         Measure::plain("acks ÷ single inserts", acks_a_second / inserts_a_second, ""),
-        Measure::plain("ack p50 ÷ insert p50", acks.percentile(0.5) / inserts.percentile(0.5), ""),
+        Measure::plain("ack p50 ÷ insert p50", acks.latencies.percentile(0.5) / inserts.percentile(0.5), ""),
     ])
 }
 
 /// Each writer has one message on its way, always, all to the same room.
-fn acknowledged(
-    bench: &Bench,
-    store: &str,
-    replicas: usize,
-    writers: usize,
-    time: Duration,
-) -> Result<(Latencies, Duration)> {
+fn acknowledged(bench: &Bench, store: &str, replicas: usize, writers: usize, time: Duration) -> Result<Acknowledged> {
     let servers = (0..replicas).map(|_| bench.programs.start_over(store)).collect::<Result<Vec<_>>>()?;
     let mut fleet = Fleet::new()?;
     for (index, started) in servers.iter().enumerate() {
         let own = (0..writers).filter(|writer| writer % replicas == index).map(Member::alone);
         fleet.join(started.server.address(), PATH, own)?;
     }
-    let body = "x".repeat(BODY);
-    let mut sent: Vec<Instant> = Vec::new();
-    let send = |fleet: &mut Fleet, writer: usize, sent: &mut Vec<Instant>| {
-        sent.push(Instant::now());
-        fleet.send(writer, "room", sent.len() as u64 - 1, &body);
-    };
-    for writer in 0..writers {
-        send(&mut fleet, writer, &mut sent);
-    }
-    let warm_up = time / 5;
-    let (began, mut news, mut acks) = (Instant::now(), Vec::new(), Latencies::default());
-    while began.elapsed() < warm_up + time {
-        fleet.turn(Duration::from_millis(100), &mut news)?;
-        for News { client, at, what } in news.drain(..) {
-            match what {
-                What::Ack { number } => {
-                    if at - began > warm_up {
-                        acks.record(at - sent[usize::try_from(number)?]);
-                    }
-                    send(&mut fleet, client, &mut sent);
-                }
-                What::Gone { .. } | What::Close { .. } => bail!("a writer was thrown out"),
-                What::Ready | What::Message { .. } => {}
-            }
-        }
-    }
-    Ok((acks, began.elapsed() - warm_up))
+    senders::acknowledged(&mut fleet, |_| "room".to_owned(), 1, time)
 }
 
 /// Inserts one document after the other, as durably as messages are.

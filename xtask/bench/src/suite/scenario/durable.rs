@@ -1,18 +1,18 @@
 //! Messages acknowledged from disk, by number of senders, beside what the disk itself does: appends of 4 KiB with an fsync each.
 
 use crate::suite::Bench;
-use crate::suite::fleet::{Fleet, Member, News, What};
+use crate::suite::fleet::{Fleet, Member};
 use crate::suite::latency::Latencies;
 use crate::suite::peer::Peer;
 use crate::suite::report::{Measure, Row};
+use crate::suite::senders::{self, Acknowledged};
 use crate::suite::server::PATH;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const BODY: usize = 128;
 const ROOMS: usize = 8;
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
@@ -20,31 +20,30 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         bench.report.notes.push("durable: only chatbox stores messages".to_owned());
         return Ok(());
     }
-    for senders in bench.pick(vec![1, 10, 100, 1_000], vec![10]) {
-        let case = format!("{senders} senders");
+    for (senders, in_flight) in bench.pick(vec![(1, 1), (10, 1), (100, 1), (1_000, 1), (1_000, 16)], vec![(10, 2)]) {
+        let case = format!("{senders} senders, {in_flight} in flight each");
         eprintln!("  {case}");
-        let measures = measure(bench, senders)?;
+        let measures = measure(bench, senders, in_flight)?;
         bench.report.rows.push(Row { scenario: "durable", case, peer: Peer::Chatbox, measures });
     }
     Ok(())
 }
 
-fn measure(bench: &Bench, senders: usize) -> Result<Vec<Measure>> {
+fn measure(bench: &Bench, senders: usize, in_flight: usize) -> Result<Vec<Measure>> {
     let (bare, time) = bench.pick((1_000, 5_000), (100, 500));
     let (bare, time) = (Duration::from_millis(bare), Duration::from_millis(time));
     // Before and after, since disks have moods.
     let mut fsyncs = Latencies::default();
     fsync(&bench.programs.scratch, bare, &mut fsyncs)?;
-    let (acks, elapsed) = acknowledged(bench, senders, time)?;
+    let mut acks = acknowledged(bench, senders, in_flight, time)?;
     fsync(&bench.programs.scratch, bare, &mut fsyncs)?;
 
-    let mut acks = acks;
-    let acks_a_second = acks.len() as f64 / elapsed.as_secs_f64();
+    let acks_a_second = acks.a_second();
     let fsyncs_a_second = fsyncs.len() as f64 / (2.0 * bare.as_secs_f64());
     Ok(vec![
         Measure::plain("acks a second", acks_a_second, ""),
-        Measure::plain("ack p50", acks.percentile(0.5), "ms"),
-        Measure::plain("ack p99", acks.percentile(0.99), "ms"),
+        Measure::plain("ack p50", acks.latencies.percentile(0.5), "ms"),
+        Measure::plain("ack p99", acks.latencies.percentile(0.99), "ms"),
         Measure::plain("fsyncs a second", fsyncs_a_second, ""),
         Measure::plain("fsync p50", fsyncs.percentile(0.5), "ms"),
         Measure::plain("fsync p99", fsyncs.percentile(0.99), "ms"),
@@ -52,38 +51,11 @@ fn measure(bench: &Bench, senders: usize) -> Result<Vec<Measure>> {
     ])
 }
 
-/// Each sender has one message on its way, always.
-fn acknowledged(bench: &Bench, senders: usize, time: Duration) -> Result<(Latencies, Duration)> {
+fn acknowledged(bench: &Bench, senders: usize, in_flight: usize, time: Duration) -> Result<Acknowledged> {
     let started = bench.programs.start(Peer::Chatbox, true)?;
     let mut fleet = Fleet::new()?;
     fleet.join(started.server.address(), PATH, (0..senders).map(Member::alone))?;
-    let body = "x".repeat(BODY);
-    let mut sent: Vec<Instant> = Vec::new();
-    let send = |fleet: &mut Fleet, sender: usize, sent: &mut Vec<Instant>| {
-        sent.push(Instant::now());
-        fleet.send(sender, &format!("room-{}", sender % ROOMS), sent.len() as u64 - 1, &body);
-    };
-    for sender in 0..senders {
-        send(&mut fleet, sender, &mut sent);
-    }
-    let warm_up = time / 5;
-    let (began, mut news, mut acks) = (Instant::now(), Vec::new(), Latencies::default());
-    while began.elapsed() < warm_up + time {
-        fleet.turn(Duration::from_millis(100), &mut news)?;
-        for News { client, at, what } in news.drain(..) {
-            match what {
-                What::Ack { number } => {
-                    if at - began > warm_up {
-                        acks.record(at - sent[usize::try_from(number)?]);
-                    }
-                    send(&mut fleet, client, &mut sent);
-                }
-                What::Gone { .. } | What::Close { .. } => bail!("a sender was thrown out"),
-                What::Ready | What::Message { .. } => {}
-            }
-        }
-    }
-    Ok((acks, began.elapsed() - warm_up))
+    senders::acknowledged(&mut fleet, |sender| format!("room-{}", sender % ROOMS), in_flight, time)
 }
 
 /// Appends 4 KiB to a file and has it written to the disk, again and again.
