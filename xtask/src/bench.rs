@@ -1,4 +1,6 @@
 //! `cargo xtask bench`: builds what is measured and what measures it, as they are released, and runs the latter.
+//!
+//! The scenarios measure whole servers, the micro-benchmarks single operations.
 
 use crate::mongodb::{self, Server, Storage};
 use crate::process;
@@ -9,13 +11,23 @@ use std::process::{Command, ExitCode};
 /// What the benchmark is told.
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// What the scenarios are told (`-- --help` lists it); without any of it, the micro-benchmarks are run, too. `micro` alone, or with the
+    /// arguments of divan, runs only those.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
+/// The packages that have benchmarks of single operations.
+const MICRO: [&str; 2] = ["chatbox-core", "chatbox-ws"];
+
 /// Runs the benchmark; the exit code says whether it came to its end.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    match build_and_run(&options.arguments) {
+    let result = match options.arguments.split_first() {
+        None => scenarios(&[]).and_then(|()| micro(&[])),
+        Some((first, rest)) if first == "micro" => micro(rest),
+        Some(_) => scenarios(&options.arguments),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
@@ -24,7 +36,15 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
 }
 
-fn build_and_run(arguments: &[String]) -> Result<()> {
+/// The decoder, the encoder, outboxes and the registry.
+fn micro(arguments: &[String]) -> Result<()> {
+    let mut command = cargo();
+    command.args(["bench", "--quiet", "--bench", "*"]);
+    MICRO.iter().for_each(|package| _ = command.args(["--package", package]));
+    process::run(command.arg("--").args(arguments))
+}
+
+fn scenarios(arguments: &[String]) -> Result<()> {
     // One after the other: built together, the service would get the features that the benchmark asks of what both use.
     for (package, program) in [("chatbox-bin", "chatbox"), ("chatbox-bench", "chatbox-bench")] {
         process::run(cargo().args(["build", "--quiet", "--release", "--package", package, "--bin", program]))?;

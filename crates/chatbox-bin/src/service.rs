@@ -199,10 +199,7 @@ impl Service {
     pub async fn shutdown(&self, deadline: Duration) -> ServiceReport {
         // No plan fits into no time at all.
         let deadline = deadline.max(Duration::from_millis(1));
-        // A short deadline is not all for the flush: clients want to be told, too.
-        let flush = self.inner.plan.flush.min(deadline / 4);
-        let plan = Plan { flush, ..self.inner.plan }.within(deadline);
-        let report = match Shutdown::plan(plan) {
+        let report = match Shutdown::plan(self.inner.plan.within(deadline)) {
             Ok(shutdown) => {
                 let mut armed = shutdown.without_signals();
                 self.take_part(&mut armed);

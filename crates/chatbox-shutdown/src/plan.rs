@@ -35,9 +35,10 @@ impl Plan {
     /// The same plan for a caller who waits no longer than `deadline`.
     ///
     /// `grace` becomes `deadline` where that is shorter. If the phases do not fit into it any more,
-    /// a tenth of it (at most 250 ms) is kept for returning to the caller; `flush` is served first
-    /// from the rest, then `drain`, and `lame_duck` gets what is left: it is the first to shrink to
-    /// zero. The result is valid, except for a `deadline` of zero.
+    /// a tenth of it (at most 250 ms) is kept for returning to the caller. From the rest `flush` is
+    /// sure of a quarter of the deadline; then come `drain`, what `flush` still lacks, and
+    /// `lame_duck`, which is the first to shrink to zero. So no phase starves another that the
+    /// clients need. The result is valid, except for a `deadline` of zero.
     #[must_use]
     pub fn within(self, deadline: Duration) -> Self {
         if self.phases() < deadline {
@@ -50,12 +51,10 @@ impl Plan {
             rest -= granted;
             granted
         };
-        Self {
-            flush: take(self.flush),
-            drain: take(self.drain),
-            lame_duck: take(self.lame_duck),
-            grace: self.grace.min(deadline),
-        }
+        let sure = take(self.flush.min(deadline / 4));
+        let drain = take(self.drain);
+        let flush = sure + take(self.flush - sure);
+        Self { flush, drain, lame_duck: take(self.lame_duck), grace: self.grace.min(deadline) }
     }
 
     fn phases(&self) -> Duration {
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_shrinks_the_lame_duck_first_and_the_flush_last() {
+    fn a_deadline_shrinks_the_lame_duck_first_and_leaves_the_flush_a_quarter() {
         let plan = seconds(5, 15, 5, 30);
         let within = |deadline| plan.within(Duration::from_secs(deadline));
         let milliseconds = Duration::from_millis;
@@ -116,8 +115,9 @@ mod tests {
         assert_eq!(within(26), Plan { grace: milliseconds(26_000), ..plan });
         assert_eq!(within(22).lame_duck, milliseconds(1_750));
         assert_eq!((within(22).drain, within(22).flush), (plan.drain, plan.flush));
-        assert_eq!((within(15).lame_duck, within(15).drain), (Duration::ZERO, milliseconds(9_750)));
-        assert_eq!((within(4).drain, within(4).flush), (Duration::ZERO, milliseconds(3_750)));
+        assert_eq!((within(15).lame_duck, within(15).drain), (Duration::ZERO, milliseconds(11_000)));
+        assert_eq!(within(15).flush, milliseconds(3_750));
+        assert_eq!((within(4).drain, within(4).flush), (milliseconds(2_750), milliseconds(1_000)));
     }
 
     proptest! {
@@ -130,6 +130,8 @@ mod tests {
             let deadline = Duration::from_nanos(deadline);
             let within = plan.within(deadline);
             prop_assert!(within.grace <= deadline);
+            prop_assert!(within.lame_duck <= plan.lame_duck && within.drain <= plan.drain && within.flush <= plan.flush);
+            prop_assert!(within.flush >= plan.flush.min(deadline / 4));
             if deadline >= Duration::from_nanos(10) {
                 prop_assert!(within.validate().is_ok(), "{:?}", within);
             }

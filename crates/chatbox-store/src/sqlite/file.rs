@@ -1,6 +1,6 @@
 //! Opening the file: whose it is, of which version, and that nobody else has it.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
@@ -58,29 +58,42 @@ pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     // of the names that SQLite reads in its own way (`:memory:`, `file:…`).
     let actual = path.canonicalize().or_else(|_| absolute(path));
     let actual = actual.map_err(|error| cannot_open(path, error))?;
-    let lock = lock(path, &actual)?;
+    let (lock, fresh) = lock(path, &actual)?;
+    open_locked(path, &actual, lock).inspect_err(|_| {
+        // Nothing of ours is left beside a file that is not.
+        if let Some(name) = fresh {
+            let _ = fs::remove_file(name);
+        }
+    })
+}
+
+fn open_locked(path: &Path, actual: &Path, lock: File) -> Result<Database, StoreError> {
     let refused = |error| refused(path, error);
     let mut writer =
-        connect(&actual, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE).map_err(refused)?;
+        connect(actual, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE).map_err(refused)?;
     let version = check(path, &writer)?;
     configure(&writer).map_err(refused)?;
     migrate(&mut writer, version).map_err(refused)?;
     let readers = (0..READERS)
-        .map(|_| connect(&actual, OpenFlags::SQLITE_OPEN_READ_ONLY))
+        .map(|_| connect(actual, OpenFlags::SQLITE_OPEN_READ_ONLY))
         .collect::<Result<_, _>>()
         .map_err(refused)?;
     Ok(Database { lock, writer, readers })
 }
 
 /// Keeps other processes out. SQLite's own locks would either let a second writer in or keep our
-/// readers out.
-fn lock(path: &Path, actual: &Path) -> Result<File, StoreError> {
+/// readers out. Says, too, what the lock's file is called if it was not there before.
+fn lock(path: &Path, actual: &Path) -> Result<(File, Option<PathBuf>), StoreError> {
     let mut name = actual.as_os_str().to_owned();
     name.push("-lock");
-    let lock = File::options().create(true).truncate(false).write(true).open(PathBuf::from(name));
+    let name = PathBuf::from(name);
+    let (lock, fresh) = match File::options().create_new(true).write(true).open(&name) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (File::options().write(true).open(&name), None),
+        created => (created, Some(name)),
+    };
     let lock = lock.map_err(|error| cannot_open(path, error))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok((lock, fresh)),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.into() }),
         Err(TryLockError::Error(error)) => Err(cannot_open(path, error)),
     }

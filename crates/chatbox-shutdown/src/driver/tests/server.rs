@@ -72,7 +72,7 @@ async fn a_caller_may_set_the_time_within_which_all_must_be_over() {
     hang_in(&mut shutdown, Phase::Flushing);
     shutdown.trigger().begin_within(Duration::from_secs(10));
     let report = shutdown.without_signals().run(serve_for_ever()).await;
-    assert_eq!(phases_of(&report), "draining:4750 flushing:5000");
+    assert_eq!(phases_of(&report), "draining:7250 flushing:2500");
 }
 
 #[tokio::test(start_paused = true)]

@@ -166,11 +166,12 @@ async fn another_programs_database_is_refused_and_left_alone() {
         "PRAGMA application_id = 7",
         "PRAGMA user_version = 1; PRAGMA application_id = 0",
     ] {
-        let (path, _directory) = fresh_path();
+        let (path, directory) = fresh_path();
         Connection::open(&path).unwrap().execute_batch(sql).unwrap();
         let before = fs::read(&path).unwrap();
         assert!(matches!(refusal(&path).await, StoreError::Foreign { .. }), "{sql}");
         assert_eq!(fs::read(&path).unwrap(), before, "{sql}");
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "{sql}: something of ours is left beside it");
     }
 }
 

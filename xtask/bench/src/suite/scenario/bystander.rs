@@ -1,5 +1,5 @@
 //! Normal clients beside an attack: how long their messages take to be acknowledged, just before it and while it lasts, in turns. The
-//! service runs as it is started without configuration: from disk, and with its limits.
+//! service runs as it is started without configuration: with SQLite, and with its limits.
 
 mod attack;
 
