@@ -32,7 +32,8 @@ fn check_memory(mut input: Input) {
     for chunk in chunks(&mut input.stream, &input.chunks) {
         unfinished += chunk.len();
         if feed(&mut decoder, input.accept, chunk, |_| ()).is_err() {
-            assert_eq!(held(), 0, "memory is held after a violation");
+            // That it has failed, and nothing of what had arrived.
+            assert!(held() <= OVERHEAD, "{} bytes are held after a violation", held());
             return;
         }
         if !decoder.is_partial() {
