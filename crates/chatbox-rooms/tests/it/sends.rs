@@ -8,6 +8,7 @@ use chatbox_store::MemoryStore;
 use proptest::prelude::*;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
 async fn the_same_id_is_stored_once_and_acked_with_its_first_seq() {
@@ -55,6 +56,20 @@ async fn who_sends_too_fast_is_told_when_to_try_again() {
     let mut bob = world.connect("bob");
     bob.send("r", "1", "").await;
     assert!(bob.answer().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_turns_to_too_many_rooms_a_minute_waits_for_the_next() {
+    let options = Options { rooms_per_minute: 2, ..Options::default() };
+    let world = World::over(Arc::new(MemoryStore::new()), options);
+    let mut alice = world.connect("alice");
+    for (room, stored) in [("a", true), ("b", true), ("a", true), ("c", false)] {
+        alice.send(room, "1", "").await;
+        assert_eq!(alice.answer().await.is_ok(), stored, "{room}");
+    }
+    tokio::time::advance(Duration::from_secs(60)).await;
+    alice.send("c", "1", "").await;
+    assert!(alice.answer().await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,8 @@ const BODY: usize = 128;
 
 /// Acknowledgements, and the time in which they came.
 pub(crate) struct Acknowledged {
+    /// How many there were, with those of the warm-up.
+    pub(crate) all: u64,
     pub(crate) latencies: Latencies,
     pub(crate) elapsed: Duration,
 }
@@ -39,12 +41,13 @@ pub(crate) fn acknowledged(
         send(fleet, &mut sent, client);
     }
     let warm_up = time / 5;
-    let (began, mut news, mut latencies) = (Instant::now(), Vec::new(), Latencies::default());
+    let (began, mut news, mut latencies, mut all) = (Instant::now(), Vec::new(), Latencies::default(), 0);
     while began.elapsed() < warm_up + time {
         fleet.turn(Duration::from_millis(100), &mut news)?;
         for News { client, at, what } in news.drain(..) {
             match what {
                 What::Ack { number } => {
+                    all += 1;
                     if at - began > warm_up {
                         latencies.record(at - sent[usize::try_from(number)?]);
                     }
@@ -55,5 +58,5 @@ pub(crate) fn acknowledged(
             }
         }
     }
-    Ok(Acknowledged { latencies, elapsed: began.elapsed() - warm_up })
+    Ok(Acknowledged { all, latencies, elapsed: began.elapsed() - warm_up })
 }

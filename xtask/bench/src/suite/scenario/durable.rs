@@ -35,7 +35,7 @@ fn measure(bench: &Bench, senders: usize, in_flight: usize) -> Result<Vec<Measur
     // Before and after, since disks have moods.
     let mut fsyncs = Latencies::default();
     fsync(&bench.programs.scratch, bare, &mut fsyncs)?;
-    let mut acks = acknowledged(bench, senders, in_flight, time)?;
+    let (mut acks, cpu) = acknowledged(bench, senders, in_flight, time)?;
     fsync(&bench.programs.scratch, bare, &mut fsyncs)?;
 
     let acks_a_second = acks.a_second();
@@ -44,6 +44,7 @@ fn measure(bench: &Bench, senders: usize, in_flight: usize) -> Result<Vec<Measur
         Measure::plain("acks a second", acks_a_second, ""),
         Measure::plain("ack p50", acks.latencies.percentile(0.5), "ms"),
         Measure::plain("ack p99", acks.latencies.percentile(0.99), "ms"),
+        Measure::plain("CPU per ack", cpu.as_secs_f64() * 1e6 / acks.all as f64, "µs"),
         Measure::plain("fsyncs a second", fsyncs_a_second, ""),
         Measure::plain("fsync p50", fsyncs.percentile(0.5), "ms"),
         Measure::plain("fsync p99", fsyncs.percentile(0.99), "ms"),
@@ -51,11 +52,14 @@ fn measure(bench: &Bench, senders: usize, in_flight: usize) -> Result<Vec<Measur
     ])
 }
 
-fn acknowledged(bench: &Bench, senders: usize, in_flight: usize, time: Duration) -> Result<Acknowledged> {
+/// What was acknowledged, and the processor time that the server took for it.
+fn acknowledged(bench: &Bench, senders: usize, in_flight: usize, time: Duration) -> Result<(Acknowledged, Duration)> {
     let started = bench.programs.start(Peer::Chatbox, true)?;
     let mut fleet = Fleet::new()?;
     fleet.join(started.server.address(), PATH, (0..senders).map(Member::alone))?;
-    senders::acknowledged(&mut fleet, |sender| format!("room-{}", sender % ROOMS), in_flight, time)
+    let cpu = started.server.cpu()?;
+    let acks = senders::acknowledged(&mut fleet, |sender| format!("room-{}", sender % ROOMS), in_flight, time)?;
+    Ok((acks, started.server.cpu()? - cpu))
 }
 
 /// Appends 4 KiB to a file and has it written to the disk, again and again.
