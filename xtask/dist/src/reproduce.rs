@@ -4,7 +4,7 @@ use crate::artefacts::SUMS;
 use crate::checkout::{Checkout, cargo, git, run};
 use crate::progress;
 use crate::target::Target;
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,11 @@ pub(crate) fn check(checkout: &Checkout, targets: &[Target], out: &Path) -> Resu
 
     let (here, there) = (fs::read_to_string(out.join(SUMS))?, fs::read_to_string(clone.join("dist").join(SUMS))?);
     let differing = differences(&here, &there);
-    ensure!(differing.is_empty(), "not the same in another folder: {}", differing.join(", "));
+    if !differing.is_empty() {
+        // Only who has both can find out why.
+        let _ = folder.keep();
+        bail!("not the same in another folder, {}: {}", clone.display(), differing.join(", "));
+    }
     println!("the same {} files in {} and in {}", here.lines().count(), out.display(), clone.display());
     Ok(())
 }
