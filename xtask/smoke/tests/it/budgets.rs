@@ -1,24 +1,20 @@
 //! The numbers in the manifests fit those of the program.
 
-use crate::read;
+use crate::{program, read};
 use chatbox_smoke::manifests::{documents, kustomize, one, overlay, render, root};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Container, PodSpec, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use std::collections::BTreeMap;
-use std::process::Command;
 
 /// The program's configuration under the file that the manifests mount, as `chatbox config` prints it.
 fn configuration() -> BTreeMap<String, String> {
-    let program = std::env::current_exe().unwrap().parent().unwrap().with_file_name("chatbox");
-    assert!(program.exists(), "the program is not built: `cargo build -p chatbox-bin`");
-    let output = Command::new(program)
+    let output = program()
         .arg("--config")
         .arg(root().join("deploy/k8s/base/chatbox.toml"))
         .arg("config")
         // In the place of the mounted one; nobody is let in by it.
         .env("CHATBOX_AUTH__JWT_SECRET_FILE", root().join("LICENSE-MIT"))
-        .current_dir(std::env::temp_dir())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

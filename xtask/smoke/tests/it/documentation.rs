@@ -35,13 +35,3 @@ fn the_files_that_operators_are_led_to_are_there() {
         }
     }
 }
-
-/// What compose starts, and stops, is what the manifests do.
-#[test]
-fn compose_runs_this_version_and_gives_it_its_grace() {
-    let compose: serde_json::Value = serde_saphyr::from_str(&read("deploy/compose.yaml")).unwrap();
-    let chatbox = &compose["services"]["chatbox"];
-    assert_eq!(chatbox["image"], concat!("chatbox:", env!("CARGO_PKG_VERSION")));
-    assert_eq!(chatbox["stop_grace_period"], "30s");
-    assert_eq!(compose["services"].as_object().unwrap().len(), 3);
-}

@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod budgets;
+mod compose;
 mod documentation;
 mod manifests;
 mod monitoring;
 
 use chatbox_smoke::manifests::root;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The files below a folder whose names end like that.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
@@ -27,4 +29,13 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The program, away from any configuration file.
+fn program() -> Command {
+    let program = std::env::current_exe().unwrap().parent().unwrap().with_file_name("chatbox");
+    assert!(program.exists(), "the program is not built: `cargo build -p chatbox-bin`");
+    let mut command = Command::new(program);
+    command.current_dir(std::env::temp_dir());
+    command
 }
