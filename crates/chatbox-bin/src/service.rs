@@ -110,6 +110,7 @@ impl Service {
             rooms_per_connection: limits.rooms_per_connection,
             rooms_per_minute: limits.rooms_per_minute,
             rings_bytes: limits.rings_bytes,
+            on_rejected: telemetry::on_rejected,
             ..Options::default()
         };
         let rates = RateLimits::new(checked.messages_per_second, checked.burst);

@@ -68,7 +68,7 @@ const REFUSALS: &[&str] = &[
     "user_limit",
 ];
 
-/// Between two lines about the same kind of refusal: a flood of newcomers must not become a flood of lines.
+/// Between two lines about the same kind of refusal: a flood of newcomers, or of messages, must not become a flood of lines.
 const BETWEEN_LINES: Duration = Duration::from_secs(1);
 
 /// How often recorded samples are folded into histograms; until then each takes memory.
@@ -157,6 +157,14 @@ pub(crate) fn on_refused(reason: &'static str) {
     counter!("chatbox_connections_refused_total", "reason" => reason).increment(1);
     if let Some(suppressed) = LINES.pass(reason, Instant::now()) {
         tracing::info!(reason, suppressed, "Refusing connections");
+    }
+}
+
+/// Logs why a request is answered with an error, if that was not done just now. The rooms have counted it.
+pub(crate) fn on_rejected(reason: &'static str) {
+    static LINES: Throttle = Throttle::new();
+    if let Some(suppressed) = LINES.pass(reason, Instant::now()) {
+        tracing::info!(reason, suppressed, "Rejecting messages");
     }
 }
 

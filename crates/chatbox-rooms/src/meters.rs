@@ -1,5 +1,6 @@
 //! The metrics of rooms, as handles that cost no lookup, and the sums of the shutdown report.
 
+use chatbox_protocol::ErrorCode;
 use metrics::{Counter, Gauge, Histogram};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,19 +26,23 @@ pub(crate) struct Meters {
     pub(crate) append_seconds: Histogram,
     pub(crate) slow_consumers: Counter,
     pub(crate) lagging: Gauge,
+    on_rejected: fn(&'static str),
 }
 
 impl Meters {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(on_rejected: fn(&'static str)) -> Self {
         let counted = |counter| (AtomicU64::new(0), counter);
         Self {
             accepted: counted(metrics::counter!("chatbox_messages_accepted_total")),
             acked: counted(metrics::counter!("chatbox_messages_acked_total")),
-            unstored: counted(metrics::counter!("chatbox_messages_rejected_total", "reason" => "store_unavailable")),
+            unstored: counted(
+                metrics::counter!("chatbox_messages_rejected_total", "reason" => ErrorCode::StoreUnavailable.as_str()),
+            ),
             delivered: metrics::counter!("chatbox_messages_delivered_total"),
             append_seconds: metrics::histogram!("chatbox_append_seconds"),
             slow_consumers: metrics::counter!("chatbox_slow_consumers_total"),
             lagging: metrics::gauge!("chatbox_lagging_members"),
+            on_rejected,
         }
     }
 
@@ -52,11 +57,13 @@ impl Meters {
     /// An accepted message that could not be stored.
     pub(crate) fn unstored(&self) {
         count(&self.unstored);
+        (self.on_rejected)(ErrorCode::StoreUnavailable.as_str());
     }
 
     /// A request that was answered with an error.
     pub(crate) fn refused(&self, reason: &'static str) {
         metrics::counter!("chatbox_messages_rejected_total", "reason" => reason).increment(1);
+        (self.on_rejected)(reason);
     }
 
     pub(crate) fn totals(&self) -> Totals {

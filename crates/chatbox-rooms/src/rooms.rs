@@ -37,6 +37,9 @@ pub struct Options {
     pub ring_bytes: usize,
     /// The same over all rooms. Default 128 MiB.
     pub rings_bytes: usize,
+    /// Called with the reason of each request that is answered with an error, where it is counted: whoever logs it has to bound how
+    /// often. Default: does nothing.
+    pub on_rejected: fn(reason: &'static str),
 }
 
 impl Default for Options {
@@ -51,6 +54,7 @@ impl Default for Options {
             queue_bytes: 64 << 20,
             ring_bytes: 256 << 10,
             rings_bytes: 128 << 20,
+            on_rejected: |_| {},
         }
     }
 }
@@ -102,7 +106,7 @@ impl Rooms {
             options,
             server: server.into(),
             wire: Wire { frame },
-            meters: Meters::new(),
+            meters: Meters::new(options.on_rejected),
             limits,
             room_limits: RoomLimits::new(options.rooms_per_minute),
             ring_budget: RingBudget {

@@ -1,5 +1,6 @@
 //! What one client, and all of them, may cost: bounds beside those on connections and messages.
 
+use crate::auth::{signed, unix};
 use crate::harness::{Peer, Setup, TERMINATE, get, within};
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -113,6 +114,44 @@ async fn a_flood_of_refusals_is_a_line_now_and_then() {
     assert_eq!((&lines[0]["reason"], &lines[0]["suppressed"]), (&json!("unauthorized"), &json!(0)));
     let told: u64 = lines.iter().map(|line| 1 + line["suppressed"].as_u64().unwrap()).sum();
     assert!(lines.len() < FLOOD / 2 && told <= FLOOD as u64, "{} lines that tell of {told}", lines.len());
+}
+
+#[tokio::test]
+async fn a_flood_of_rejections_is_a_line_now_and_then_that_says_why_and_not_what() {
+    const KEY: &str = "a-key-of-at-least-thirty-two-bytes-for-tests";
+    const FLOOD: usize = 200;
+    let server = Setup::new().set(&format!("auth.jwt_secret={KEY}")).set("limits.burst=1000").start().await;
+    let token = signed(KEY, json!({ "sub": "alice", "exp": unix() + 600, "rooms": ["lobby"] }));
+    let mut peer = Peer::open(server.at, &format!("/chat/ws?token={token}")).await;
+    peer.until("welcome").await;
+    let send = |room: &str| json!({ "type": "send", "room": room, "id": "planted-id", "body": "planted-body" });
+    let unknown = json!({ "type": "planted-type", "room": "lobby", "id": "planted-id", "body": "planted-body" });
+    let reasons = ["bad_message", "not_allowed", "unknown_type"];
+    let texts = ["planted-body".to_owned(), send("planted-room").to_string(), unknown.to_string()];
+    for _ in 0..FLOOD {
+        for (text, reason) in texts.iter().zip(reasons) {
+            peer.send(text).await;
+            assert_eq!(peer.message().await["code"], reason);
+        }
+    }
+    let metrics = get(server.at, "/metrics").await.unwrap().body;
+    for reason in reasons {
+        let name = format!(r#"chatbox_messages_rejected_total{{reason="{reason}"}}"#);
+        assert_eq!(counted(&metrics, &name), FLOOD as u64);
+    }
+    let finished = server.stop(TERMINATE).await;
+    for reason in reasons {
+        let mut lines = finished.with_message("Rejecting messages");
+        lines.retain(|line| line["reason"] == reason);
+        assert_eq!(lines[0]["suppressed"], 0);
+        let told: u64 = lines.iter().map(|line| 1 + line["suppressed"].as_u64().unwrap()).sum();
+        assert!(lines.len() < FLOOD / 2 && told <= FLOOD as u64, "{} lines that tell of {told}", lines.len());
+    }
+    let log = format!("{:?}{}", finished.lines, finished.stderr);
+    let signature = token.rsplit('.').next().unwrap();
+    for planted in ["planted-body", "planted-id", "planted-room", "planted-type", signature] {
+        assert!(!log.contains(planted), "{planted} in {log}");
+    }
 }
 
 /// What a counter stands at.
