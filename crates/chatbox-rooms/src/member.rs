@@ -69,32 +69,21 @@ impl Member {
 
     /// Handles one text message. Every fault is answered with an `error`; none ends the connection.
     pub fn on_text(&mut self, connection: &Arc<Connection>, text: &str) {
-        let message = match ClientMessage::parse(text) {
-            Ok(message) => message,
-            Err(rejected) => {
-                self.shared.meters.refused(rejected.code.as_str());
-                return self.shared.send(connection, &rejected.into_message());
-            }
-        };
-        let (room, id) = match &message {
-            ClientMessage::Join { room, .. } | ClientMessage::Leave { room } => (room.as_str(), None),
-            ClientMessage::Send { room, id, .. } => (room.as_str(), Some(id.as_str())),
-        };
+        let message = ClientMessage::parse(text);
+        // What cannot be read counts like what can: it costs no less.
         if let Err(retry_after) = self.shared.limits.check(connection.user()) {
+            let (room, id) = match &message {
+                Ok(message) => (Some(room_of(message)), id_of(message)),
+                Err(rejected) => (rejected.room.as_deref(), rejected.id.as_deref()),
+            };
             return self.slow_down(connection, "too many messages", room, id, retry_after);
         }
-        if self.permission.as_ref().is_some_and(|allows| !allows(room)) {
-            return self.refuse(connection, ErrorCode::NotAllowed, "you may not enter this room", Some(room), id);
-        }
-        let turns_to_it = !matches!(message, ClientMessage::Leave { .. });
-        if turns_to_it && let Err(retry_after) = self.shared.room_limits.check(connection.user(), room, Instant::now())
-        {
-            return self.slow_down(connection, "too many different rooms", room, id, retry_after);
-        }
-        match &message {
-            ClientMessage::Join { after, last, .. } => self.join(connection, room, *after, *last),
-            ClientMessage::Leave { .. } => self.leave(connection, room),
-            ClientMessage::Send { id, body, .. } => self.submit(connection, room, id.as_str(), body),
+        match message {
+            Ok(message) => self.on_message(connection, &message),
+            Err(rejected) => {
+                self.shared.meters.refused(rejected.code.as_str());
+                self.shared.send(connection, &rejected.into_message());
+            }
         }
     }
 
@@ -114,6 +103,23 @@ impl Member {
                 reconnect_after_ms: u64::try_from(reconnect_after.as_millis()).unwrap_or(u64::MAX),
             };
             self.shared.send(connection, &goodbye);
+        }
+    }
+
+    fn on_message(&mut self, connection: &Arc<Connection>, message: &ClientMessage<'_>) {
+        let (room, id) = (room_of(message), id_of(message));
+        if self.permission.as_ref().is_some_and(|allows| !allows(room)) {
+            return self.refuse(connection, ErrorCode::NotAllowed, "you may not enter this room", Some(room), id);
+        }
+        let turns_to_it = !matches!(message, ClientMessage::Leave { .. });
+        if turns_to_it && let Err(retry_after) = self.shared.room_limits.check(connection.user(), room, Instant::now())
+        {
+            return self.slow_down(connection, "too many different rooms", Some(room), id, retry_after);
+        }
+        match message {
+            ClientMessage::Join { after, last, .. } => self.join(connection, room, *after, *last),
+            ClientMessage::Leave { .. } => self.leave(connection, room),
+            ClientMessage::Send { id, body, .. } => self.submit(connection, room, id.as_str(), body),
         }
     }
 
@@ -192,12 +198,19 @@ impl Member {
         self.subscriptions.iter().position(|subscription| &**subscription.room().name() == room)
     }
 
-    fn slow_down(&self, connection: &Connection, message: &str, room: &str, id: Option<&str>, retry_after: Duration) {
+    fn slow_down(
+        &self,
+        connection: &Connection,
+        message: &str,
+        room: Option<&str>,
+        id: Option<&str>,
+        retry_after: Duration,
+    ) {
         self.shared.meters.refused(ErrorCode::RateLimited.as_str());
         let error = ServerMessage::Error {
             code: ErrorCode::RateLimited,
             message: message.into(),
-            room: Some(room.into()),
+            room: room.map(Into::into),
             id: id.map(Into::into),
             // Rounded up: a client that waits this long is not told to wait again.
             retry_after_ms: Some(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX) + 1),
@@ -233,6 +246,19 @@ impl Source for Member {
 impl std::fmt::Debug for Member {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Member").field("rooms", &self.subscriptions.len()).finish_non_exhaustive()
+    }
+}
+
+fn room_of<'a>(message: &'a ClientMessage<'_>) -> &'a str {
+    match message {
+        ClientMessage::Join { room, .. } | ClientMessage::Leave { room } | ClientMessage::Send { room, .. } => room,
+    }
+}
+
+fn id_of<'a>(message: &'a ClientMessage<'_>) -> Option<&'a str> {
+    match message {
+        ClientMessage::Send { id, .. } => Some(id),
+        ClientMessage::Join { .. } | ClientMessage::Leave { .. } => None,
     }
 }
 

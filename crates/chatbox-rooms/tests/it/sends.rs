@@ -73,6 +73,29 @@ async fn who_turns_to_too_many_rooms_a_minute_waits_for_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_counts_like_what_can() {
+    let one = NonZeroU32::new(1).unwrap();
+    let rates = RateLimits::new(one, NonZeroU32::new(2).unwrap());
+    let world = World::limited(Arc::new(MemoryStore::new()), Options::default(), rates);
+    let mut alice = world.connect("alice");
+    let (nonsense, unknown) = ("nonsense", r#"{"type":"shout","room":"r","id":"1"}"#);
+    for (text, code) in [(nonsense, ErrorCode::BadMessage), (unknown, ErrorCode::UnknownType)] {
+        alice.say(text).await;
+        assert_eq!(alice.answer().await, Err(code));
+    }
+    let (begin, end) =
+        (r#"{"type":"error","code":"rate_limited","message":"too many messages","#, r#""retry_after_ms":"#);
+    for (text, concerns) in [(nonsense, ""), (unknown, r#""room":"r","id":"1","#)] {
+        alice.say(text).await;
+        let error = alice.until("rate_limited").await.pop().unwrap();
+        assert!(error.starts_with(&[begin, concerns, end].concat()), "{error}");
+    }
+    // Nor is there anything left for what can be read.
+    alice.send("r", "1", "").await;
+    assert_eq!(alice.answer().await, Err(ErrorCode::RateLimited));
+}
+
+#[tokio::test(start_paused = true)]
 async fn answers_that_are_owed_fill_the_outbox_and_drain_with_it() {
     let world = World::new();
     let mut alice = world.connect("alice");

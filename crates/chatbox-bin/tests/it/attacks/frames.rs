@@ -59,17 +59,40 @@ async fn floods(server: &Server) -> Vec<Case> {
         ("Closes", frame(0x88, &[0x0F, 0xA0]).repeat(FLOOD), "one Close, with the peer's code"),
         ("fragments of one byte", [frame(0x01, b"{"), frame(0x00, b"{").repeat(FLOOD)].concat(), "1000"),
         ("empty fragments", [frame(0x01, b""), empty.repeat(FLOOD)].concat(), "1000"),
-        ("empty messages", frame(0x81, b"").repeat(FLOOD), "an error for each, 1000"),
     ] {
         cases.push(case(format!("{FLOOD} {what}"), expected, answered(server, &bytes).await));
     }
+    for (user, what, message) in [
+        ("mallory-1", "empty messages", frame(0x81, b"")),
+        (
+            "mallory-2",
+            "messages of a `type` that nobody knows",
+            frame(0x81, br#"{"type":"shout","room":"lobby","id":"1"}"#),
+        ),
+    ] {
+        cases.push(unread(server, user, what, &message).await);
+    }
     cases
+}
+
+/// Messages that are none, as fast as they go, of a user whose rate nobody has used. How many of them are above the rate depends on the machine.
+async fn unread(server: &Server, user: &str, what: &str, message: &[u8]) -> Case {
+    let answers = answers(server.connect(user).await, &message.repeat(FLOOD)).await;
+    let (count, rest): (Vec<_>, Vec<_>) = answers.split(", ").partition(|word| word.contains(" × "));
+    let count: Vec<_> = count.iter().map(|word| word.split_once(" × ").unwrap()).collect();
+    let sum: usize = count.iter().map(|(count, _)| count.parse::<usize>().unwrap()).sum();
+    let kinds: Vec<_> = count.iter().map(|(_, kind)| *kind).collect();
+    let observed = format!("{sum} × {}, {}", kinds.join(" or "), rest.join(", "));
+    case(format!("{FLOOD} {what}"), "an error for each, above the rate `rate_limited`, 1000", observed)
 }
 
 /// Sends these bytes and a Close with 1000 behind them; says in a few words what came back until the end. Who has not been found
 /// fault with is answered with 1000.
 async fn answered(server: &Server, bytes: &[u8]) -> String {
-    let mut peer = server.connect("mallory").await;
+    answers(server.connect("mallory").await, bytes).await
+}
+
+async fn answers(mut peer: Peer, bytes: &[u8]) -> String {
     let output = peer.output();
     let bytes = [bytes, &frame(0x88, &1000_u16.to_be_bytes())].concat();
     let send = async {
