@@ -140,3 +140,26 @@ fn log(result: hyper::Result<()>) {
         tracing::debug!(%error, "HTTP connection ended");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use tokio::io::AsyncWriteExt;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_nothing_of_an_answer_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        // More than any kernel holds.
+        let router = Router::new().route("/", get(|| async { vec![0; 64 << 20] }));
+        let (_stop, stopped) = watch::channel(false);
+        let start = Instant::now();
+        serve(stream, peer, router, stopped).await;
+        assert_eq!(start.elapsed(), CONNECTION_TIME + HEADER_TIMEOUT);
+        drop(client);
+    }
+}

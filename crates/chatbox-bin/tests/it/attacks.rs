@@ -2,16 +2,18 @@
 //! in `docs/security.md`: the test fails where it differs, and `UPDATE_TABLE=1` writes it anew.
 
 mod bystanders;
+mod costs;
 mod dialogue;
 mod document;
 mod frames;
 mod greed;
+mod history;
 mod http;
 mod stage;
 mod texts;
 mod upgrades;
 
-use document::{Group, compare};
+use document::{Group, compare_attacks};
 use stage::Row;
 use std::any::Any;
 use std::pin::Pin;
@@ -32,6 +34,7 @@ async fn every_attack_ends_as_the_table_says() {
         ("Frames", frames::all()),
         ("Requests", texts::all()),
         ("Resources", greed::all()),
+        ("History", history::all()),
     ];
     let (turns, set) = (Rc::new(Semaphore::new(AT_ONCE)), LocalSet::new());
     let running = groups.map(|(name, attacks)| {
@@ -49,7 +52,7 @@ async fn every_attack_ends_as_the_table_says() {
             }
             groups.push(Group { name, rows });
         }
-        compare(&groups);
+        compare_attacks(&groups);
     })
     .await;
 }

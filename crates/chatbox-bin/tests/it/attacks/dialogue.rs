@@ -35,7 +35,13 @@ pub(super) async fn exchange(at: SocketAddr, request: &[u8]) -> Vec<u8> {
 }
 
 /// The answers one behind the other, the same ones in a row counted.
-pub(super) fn answers(mut bytes: &[u8], without_body: bool) -> Vec<String> {
+pub(super) fn answers(bytes: &[u8], without_body: bool) -> Vec<String> {
+    let answers = counted(bytes, without_body).into_iter();
+    answers.map(|(answer, count)| if count == 1 { answer } else { format!("{count} × {answer}") }).collect()
+}
+
+/// The same, as answers with their counts.
+pub(super) fn counted(mut bytes: &[u8], without_body: bool) -> Vec<(String, usize)> {
     let mut answers: Vec<(String, usize)> = Vec::new();
     while let Some(response) = Response::parse(bytes) {
         let head = bytes.len() - response.body.len();
@@ -49,7 +55,7 @@ pub(super) fn answers(mut bytes: &[u8], without_body: bool) -> Vec<String> {
         bytes = &bytes[head + body..];
     }
     assert!(bytes.is_empty(), "no answer: {}", String::from_utf8_lossy(bytes));
-    answers.into_iter().map(|(answer, count)| if count == 1 { answer } else { format!("{count} × {answer}") }).collect()
+    answers
 }
 
 fn describe(response: &Response, body: &[u8]) -> String {

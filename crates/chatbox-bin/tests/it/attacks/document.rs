@@ -1,11 +1,21 @@
-//! The table in `docs/security.md`, compared with what was observed.
+//! The tables in `docs/security.md`, compared with what they should say.
 
 use super::stage::Row;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-const BEGIN: &str = "<!-- The attacks: written by a test, see crates/chatbox-bin/tests/it/attacks.rs -->\n";
-const END: &str = "\n<!-- The end of the attacks -->";
+/// A part of the document that a test writes: where it begins, and where it ends.
+pub(super) struct Part(&'static str, &'static str);
+
+pub(super) const COSTS: Part = Part(
+    "<!-- The bounds: written by a test, see crates/chatbox-bin/tests/it/attacks/costs.rs -->\n",
+    "\n<!-- The end of the bounds -->",
+);
+
+const ATTACKS: Part = Part(
+    "<!-- The attacks: written by a test, see crates/chatbox-bin/tests/it/attacks.rs -->\n",
+    "\n<!-- The end of the attacks -->",
+);
 
 /// Rows that belong together.
 pub(super) struct Group {
@@ -13,21 +23,25 @@ pub(super) struct Group {
     pub(super) rows: Vec<Row>,
 }
 
-/// Asserts that the document says what was observed; writes it there if `UPDATE_TABLE` is set and nothing has failed.
-pub(super) fn compare(groups: &[Group]) {
+/// Asserts that the document says what was observed; nothing may have failed.
+pub(super) fn compare_attacks(groups: &[Group]) {
     let failures: Vec<_> = rows(groups).map(|row| &*row.observed).filter(|text| text.starts_with("FAILED")).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+    compare(&ATTACKS, &render(groups));
+}
+
+/// Asserts that this part of the document says this; writes it there instead if `UPDATE_TABLE` is set.
+pub(super) fn compare(Part(begin, end): &Part, wanted: &str) {
     let file = root().join("docs/security.md");
     let document = std::fs::read_to_string(&file).unwrap();
-    let (before, rest) = document.split_once(BEGIN).expect("the document marks where the table begins");
-    let (table, after) = rest.split_once(END).expect("the document marks where the table ends");
-    let observed = render(groups);
+    let (before, rest) = document.split_once(begin).expect("the document marks where the table begins");
+    let (table, after) = rest.split_once(end).expect("the document marks where the table ends");
     if std::env::var_os("UPDATE_TABLE").is_some() {
-        std::fs::write(&file, [before, BEGIN, &observed, END, after].concat()).unwrap();
+        std::fs::write(&file, [before, begin, wanted, end, after].concat()).unwrap();
         return;
     }
-    let differences = differences(table, &observed);
-    assert!(differences.is_empty(), "docs/security.md (-) and what was observed (+) differ:\n{differences}");
+    let differences = differences(table, wanted);
+    assert!(differences.is_empty(), "docs/security.md (-) and what it should say (+) differ:\n{differences}");
 }
 
 fn root() -> PathBuf {
@@ -49,9 +63,9 @@ fn render(groups: &[Group]) -> String {
     out
 }
 
-fn differences(document: &str, observed: &str) -> String {
+fn differences(document: &str, wanted: &str) -> String {
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-    let (old, new) = (lines(document), lines(observed));
+    let (old, new) = (lines(document), lines(wanted));
     let gone = old.iter().filter(|line| !new.contains(line)).map(|line| format!("- {line}\n"));
     let come = new.iter().filter(|line| !old.contains(line)).map(|line| format!("+ {line}\n"));
     gone.chain(come).collect()

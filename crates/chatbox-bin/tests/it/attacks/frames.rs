@@ -1,7 +1,8 @@
 //! What can be wrong behind the upgrade: frames that break the rules, and more of those that keep them than anybody needs.
 
 use super::Attack;
-use super::stage::{Case, Load, case, under};
+use super::costs::Load;
+use super::stage::{Case, case, under};
 use crate::harness::{End, Frame, Peer, Server, Setup, frame};
 use std::collections::BTreeMap;
 use tokio::io::AsyncWriteExt;

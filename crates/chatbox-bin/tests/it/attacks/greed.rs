@@ -1,8 +1,9 @@
 //! What costs more than its share: connections, file descriptors, memory, time. One server each.
 
 use super::Attack;
+use super::costs::Load;
 use super::frames::kind;
-use super::stage::{Case, Load, case, under};
+use super::stage::{Case, case, under};
 use crate::harness::{Peer, Server, Setup, frame, get, until, within};
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use std::collections::BTreeMap;
@@ -50,7 +51,7 @@ fn impatient() -> Setup {
 }
 
 /// No rate limit stands in the way, and patience with those who do not read is short.
-fn eager(store: &str) -> Setup {
+pub(super) fn eager(store: &str) -> Setup {
     let setup = Setup::over(store).set("limits.messages_per_second=1000000").set("limits.burst=1000000");
     let setup = setup.set("limits.rooms_per_minute=1000000");
     setup.set("limits.write_timeout=1s").set("shutdown.close_handshake=1s")
@@ -182,12 +183,15 @@ async fn begun_messages(server: &Server) -> Case {
     )
 }
 
-/// A peer with so small a window that what it does not read stays with the server.
 async fn narrow(server: &Server, user: &str) -> Peer {
+    Peer::over(little_window(server.at).await, &server.ws(user), "").await.unwrap()
+}
+
+/// A connection with so small a window that what is not read from it stays with the server.
+pub(super) async fn little_window(at: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
-    let stream = socket.connect(server.at).await.unwrap();
-    Peer::over(stream, &server.ws(user), "").await.unwrap()
+    socket.connect(at).await.unwrap()
 }
 
 async fn unread(server: &Server) -> Case {

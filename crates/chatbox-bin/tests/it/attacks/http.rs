@@ -1,8 +1,9 @@
 //! What is wrong before and beside the upgrade: heads that never end, requests that are two, bytes that are none.
 
 use super::Attack;
+use super::costs::Load;
 use super::dialogue::{answers, dialogue, exchange};
-use super::stage::{Case, Load, case, under};
+use super::stage::{Case, case, under};
 use crate::harness::{Server, Setup, get, within};
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! Requests that are well-formed messages and something else than the service asks for.
 
 use super::Attack;
+use super::costs::Load;
 use super::frames::kind;
-use super::stage::{Case, Load, case, under};
+use super::stage::{Case, case, under};
 use crate::harness::{Server, Setup};
 
 pub(super) fn all() -> Vec<Attack> {

@@ -1,8 +1,9 @@
 //! Upgrades that are malformed: each is refused with its documented status and body, and none is answered with a 101.
 
 use super::Attack;
+use super::costs::Load;
 use super::dialogue::{dialogue, exchange};
-use super::stage::{Case, Load, case, under};
+use super::stage::{Case, case, under};
 use crate::harness::{Server, Setup, get};
 
 const BAD: &str = "400 `bad_upgrade`";
