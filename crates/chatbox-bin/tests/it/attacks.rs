@@ -11,6 +11,7 @@ mod history;
 mod http;
 mod stage;
 mod texts;
+mod tokens;
 mod upgrades;
 
 use document::{Group, compare_attacks};
@@ -30,6 +31,7 @@ const AT_ONCE: usize = 4;
 async fn every_attack_ends_as_the_table_says() {
     let groups = [
         ("Opening handshakes", upgrades::all()),
+        ("Tokens", tokens::all()),
         ("HTTP", http::all()),
         ("Frames", frames::all()),
         ("Requests", texts::all()),

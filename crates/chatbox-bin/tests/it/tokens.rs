@@ -1,7 +1,7 @@
-//! Bad tokens: every one is refused as documented, and none is answered with 101.
+//! Bad tokens: every one is refused as documented, and none is answered with 101. They are attacks, too: `attacks/tokens.rs`.
 
 use crate::auth::{openssl, signed, unix};
-use crate::harness::{Peer, Server, Setup, get, request, within};
+use crate::harness::{Peer, Response, Server, Setup, get, request, within};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -10,12 +10,60 @@ use tokio::net::TcpStream;
 
 const KEY: &str = "a-key-of-at-least-thirty-two-bytes-for-tests";
 
-/// Two keys with names, an issuer and an audience.
-async fn server() -> (Server, String) {
+/// What is wrong, and what is said to whoever comes with it.
+pub(crate) struct Bad {
+    pub(crate) what: &'static str,
+    /// The queries and headers that it comes in.
+    ways: Vec<(String, String)>,
+    refusal: (u16, &'static str, &'static str),
+}
+
+impl Bad {
+    pub(crate) fn expected(&self) -> String {
+        let (status, code, said) = self.refusal;
+        format!("{status} `{code}`: {said}")
+    }
+
+    /// How the WebSocket and the history answer it: once, if they answer alike.
+    pub(crate) async fn observed(&self, server: &Server) -> String {
+        let mut answers = Vec::new();
+        for (query, headers) in &self.ways {
+            let head = format!("GET /chat/rooms/lobby/messages{query} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+            let upgrade = Peer::handshake(server.at, &format!("/chat/ws{query}"), headers).await;
+            let upgrade = upgrade.map_or_else(|refused| self.describe(&refused), |_| "101".to_owned());
+            answers.extend([upgrade, self.describe(&request(server.at, &head).await.unwrap())]);
+        }
+        answers.dedup();
+        answers.join("; ")
+    }
+
+    fn describe(&self, answer: &Response) -> String {
+        let body = answer.json();
+        let [code, said] = ["error", "message"].map(|key| body[key].as_str().unwrap_or_default());
+        let mut words = format!("{} `{code}`: {said}", answer.status);
+        if answer.status == 401 && answer.header("www-authenticate") != Some("Bearer") {
+            words.push_str(", without WWW-Authenticate");
+        }
+        // What identifies a token is its end: its head is the same for all, and what is short may stand there by chance.
+        let parts = self
+            .ways
+            .iter()
+            .flat_map(|(query, headers)| [query, headers])
+            .flat_map(|way| way.split(['.', ' ', '=', '&']));
+        if parts.map(str::trim).filter(|part| part.len() >= 40).any(|part| answer.body.contains(part)) {
+            words.push_str(", and repeats what was sent");
+        }
+        words
+    }
+}
+
+/// Two keys with names, an issuer and an audience; returns the public one of them, too.
+pub(crate) fn setup() -> (Setup, String) {
     let setup = Setup::new()
         .set("auth.jwt_keys_dir=keys")
         .set("auth.issuer=https://issuer.example")
-        .set("auth.audience=chatbox");
+        .set("auth.audience=chatbox")
+        .pass(|user| format!("token={}", signed(KEY, with("sub", Some(json!(user))))));
     std::fs::create_dir(setup.path().join("keys")).unwrap();
     let setup = setup.file("keys/own.secret", format!("{KEY}\n"));
     let rsa = ["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", "private.pem"];
@@ -23,7 +71,7 @@ async fn server() -> (Server, String) {
         openssl(&setup, &rsa) && openssl(&setup, &["pkey", "-in", "private.pem", "-pubout", "-out", "keys/theirs.pem"]);
     assert!(made, "openssl is needed to make keys with");
     let public = std::fs::read_to_string(setup.path().join("keys/theirs.pem")).unwrap();
-    (setup.start().await, public)
+    (setup, public)
 }
 
 fn claims() -> Value {
@@ -57,9 +105,8 @@ fn kid(kid: &str) -> String {
     headed(|header| header.kid = Some(kid.to_owned()))
 }
 
-#[tokio::test]
-async fn no_bad_token_opens_anything() {
-    let (server, public) = server().await;
+/// Whoever comes with one of these is refused.
+pub(crate) fn bad(public: &str) -> Vec<Bad> {
     let good = signed(KEY, claims());
     let [head, payload, signature] = *good.split('.').collect::<Vec<_>>() else { panic!("{good}") };
     let confused = Header { kid: Some("theirs".to_owned()), ..Header::default() };
@@ -71,7 +118,7 @@ async fn no_bad_token_opens_anything() {
     let invisible = "the user name must have 1 to 128 bytes, all of them visible";
     let claim = |name: &str, value: Value| signed(KEY, with(name, Some(value)));
     let lacking = |name: &str| signed(KEY, with(name, None));
-    let bad = [
+    let tokens = [
         ("nonsense", "nonsense".to_owned(), invalid),
         ("one dot", format!("{head}.{payload}"), invalid),
         ("a part too many", format!("{good}.{signature}"), invalid),
@@ -87,7 +134,7 @@ async fn no_bad_token_opens_anything() {
         ("unsigned, signature kept", format!("eyJhbGciOiJub25lIn0.{payload}.{signature}"), invalid),
         ("unsigned, letters mixed", format!("eyJhbGciOiJuT25FIn0.{payload}."), invalid),
         ("another key", signed("another-key-of-at-least-thirty-two-bytes", claims()), invalid),
-        ("the RSA key as a secret", signed(&public, claims()), invalid),
+        ("the RSA key as a secret", signed(public, claims()), invalid),
         ("the RSA key as a secret, by its name", confused, invalid),
         ("an algorithm that is not the key's", headed(|header| header.alg = Algorithm::HS512), invalid),
         ("the name of another key", kid("theirs"), invalid),
@@ -126,46 +173,55 @@ async fn no_bad_token_opens_anything() {
     let one = "give one token, in one Authorization header or in ?token=";
     let missing = "a token is needed: Authorization: Bearer JWT, or ?token=JWT";
     let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
-    let mut cases: Vec<_> =
-        bad.iter().map(|(what, token, said)| (*what, String::new(), bearer(token), *said)).collect();
-    cases.extend(bad.iter().map(|(what, token, said)| (*what, format!("?token={token}"), String::new(), *said)));
-    cases.extend([
-        ("two headers", String::new(), bearer(&good).repeat(2), one),
+    let ways = |token: &str| vec![(String::new(), bearer(token)), (format!("?token={token}"), String::new())];
+    let whole =
+        tokens.map(|(what, token, said)| Bad { what, ways: ways(&token), refusal: (401, "unauthorized", said) });
+    let twice = "Failed to deserialize query string: duplicate field `token`";
+    let parts = [
+        ("two headers", String::new(), bearer(&good).repeat(2), (401, "unauthorized", one)),
         (
             "two headers, one of them of another kind",
             String::new(),
             format!("Authorization: Basic YTpi\r\n{}", bearer(&good)),
-            one,
+            (401, "unauthorized", one),
         ),
-        ("a header and a parameter", format!("?token={good}"), bearer(&good), one),
-        ("an empty parameter", "?token=".to_owned(), String::new(), invalid),
-        ("a parameter in capitals", format!("?Token={good}"), String::new(), missing),
-        ("another kind of header", String::new(), format!("Authorization: Basic {good}\r\n"), missing),
-        ("no kind of header", String::new(), format!("Authorization: {good}\r\n"), missing),
-        ("a cookie", String::new(), format!("Cookie: token={good}\r\n"), missing),
-        ("a name", "?user=alice".to_owned(), String::new(), missing),
-    ]);
-    for (what, query, headers, said) in &cases {
-        let upgrade = match Peer::handshake(server.at, &format!("/chat/ws{query}"), headers).await {
-            Ok(_) => panic!("{what} was let in"),
-            Err(refused) => refused,
-        };
-        let head = format!("GET /chat/rooms/lobby/messages{query} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
-        for refused in [upgrade, request(server.at, &head).await.unwrap()] {
-            assert_eq!(refused.refusal(401, "unauthorized"), *said, "{what}");
-            assert_eq!(refused.header("www-authenticate"), Some("Bearer"), "{what}");
-            assert!(!refused.body.contains(signature), "{what}");
-        }
+        ("a header and a parameter", format!("?token={good}"), bearer(&good), (401, "unauthorized", one)),
+        ("two parameters", format!("?token={good}&token={good}"), String::new(), (400, "bad_request", twice)),
+        ("an empty parameter", "?token=".to_owned(), String::new(), (401, "unauthorized", invalid)),
+        ("a parameter in capitals", format!("?Token={good}"), String::new(), (401, "unauthorized", missing)),
+        (
+            "another kind of header",
+            String::new(),
+            format!("Authorization: Basic {good}\r\n"),
+            (401, "unauthorized", missing),
+        ),
+        ("no kind of header", String::new(), format!("Authorization: {good}\r\n"), (401, "unauthorized", missing)),
+        ("a cookie", String::new(), format!("Cookie: token={good}\r\n"), (401, "unauthorized", missing)),
+        ("a name", "?user=alice".to_owned(), String::new(), (401, "unauthorized", missing)),
+    ];
+    let parts = parts.map(|(what, query, headers, refusal)| Bad { what, ways: vec![(query, headers)], refusal });
+    whole.into_iter().chain(parts).collect()
+}
+
+#[tokio::test]
+async fn no_bad_token_opens_anything() {
+    let (setup, public) = setup();
+    let server = setup.start().await;
+    let bad = bad(&public);
+    for bad in &bad {
+        assert_eq!(bad.observed(&server).await, bad.expected(), "{}", bad.what);
     }
-    let twice = Peer::handshake(server.at, &format!("/chat/ws?token={good}&token={good}"), "").await;
-    twice.err().unwrap().refusal(400, "bad_request");
     let metrics = get(server.at, "/metrics").await.unwrap().body;
-    let counted = format!(r#"chatbox_connections_refused_total{{reason="unauthorized"}} {}"#, 2 * cases.len());
-    assert!(metrics.lines().any(|line| line == counted), "{counted}\n{metrics}");
+    for (status, reason) in [(401, "unauthorized"), (400, "bad_request")] {
+        let ways: usize = bad.iter().filter(|bad| bad.refusal.0 == status).map(|bad| bad.ways.len()).sum();
+        let counted = format!(r#"chatbox_connections_refused_total{{reason="{reason}"}} {}"#, 2 * ways);
+        assert!(metrics.lines().any(|line| line == counted), "{counted}\n{metrics}");
+    }
     assert!(metrics.lines().any(|line| line == "chatbox_connections_opened_total 0"), "{metrics}");
 
     // The same server lets in what is good, whatever may be missing or be there besides.
-    for token in [good.clone(), kid("own"), raw(&format!(r#""exp":{}.5,"iat":1.5,"nbf":{}"#, unix() + 60, unix() + 20))]
+    for token in
+        [signed(KEY, claims()), kid("own"), raw(&format!(r#""exp":{}.5,"iat":1.5,"nbf":{}"#, unix() + 60, unix() + 20))]
     {
         let mut peer = Peer::open(server.at, &format!("/chat/ws?token={token}")).await;
         assert_eq!(peer.message().await["user"], "alice");
@@ -174,7 +230,13 @@ async fn no_bad_token_opens_anything() {
 
 #[tokio::test]
 async fn a_token_of_a_megabyte_ends_with_the_head_that_holds_it() {
-    let (server, _) = server().await;
+    let server = setup().0.start().await;
+    send_a_megabyte(&server).await;
+    assert_eq!(server.get("/readyz").await.status, 200);
+}
+
+/// Sends tokens of a megabyte, which nobody reads to their end.
+pub(crate) async fn send_a_megabyte(server: &Server) {
     let long = "A".repeat(1 << 20);
     for head in [
         format!("GET /chat/ws HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {long}\r\n\r\n"),
@@ -193,5 +255,4 @@ async fn a_token_of_a_megabyte_ends_with_the_head_that_holds_it() {
         );
         let _ = written.await.unwrap();
     }
-    assert_eq!(server.get("/readyz").await.status, 200);
 }

@@ -25,6 +25,8 @@ pub(crate) struct Setup {
     directory: Arc<TempDir>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// By what query a user is let in.
+    pass: fn(&str) -> String,
 }
 
 impl Setup {
@@ -43,7 +45,7 @@ impl Setup {
 
     fn of(program: PathBuf) -> Self {
         let directory = Arc::new(tempfile::tempdir().unwrap());
-        Self { program, directory, arguments: Vec::new(), environment: Vec::new() }
+        Self { program, directory, arguments: Vec::new(), environment: Vec::new(), pass: |user| format!("user={user}") }
     }
 
     /// A server on a port of its own that keeps messages in memory.
@@ -63,6 +65,12 @@ impl Setup {
 
     pub(crate) fn set(self, key_value: &str) -> Self {
         self.args(["--set", key_value])
+    }
+
+    /// Users come with this query, rather than with a name that is believed.
+    pub(crate) fn pass(mut self, pass: fn(&str) -> String) -> Self {
+        self.pass = pass;
+        self
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
@@ -186,12 +194,12 @@ impl Server {
         self.wait().await
     }
 
-    /// The path of the WebSocket for a user who is believed.
+    /// The path of the WebSocket for a user.
     pub(crate) fn ws(&self, user: &str) -> String {
-        format!("{}/ws?user={user}", self.prefix)
+        format!("{}/ws?{}", self.prefix, (self.setup.pass)(user))
     }
 
-    /// Connects a user who is believed, and returns the peer with its `welcome` read.
+    /// Connects a user, and returns the peer with its `welcome` read.
     pub(crate) async fn connect(&self, user: &str) -> Peer {
         let mut peer = Peer::open(self.at, &self.ws(user)).await;
         assert_eq!(peer.message().await["type"], "welcome");
