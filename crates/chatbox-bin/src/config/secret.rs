@@ -38,9 +38,12 @@ impl fmt::Display for Secret {
             // A local store has a path and no password.
             Some(("sqlite" | "memory", _)) => f.write_str(&self.0),
             Some((scheme @ ("mongodb" | "mongodb+srv"), rest)) => {
-                // What stands before the last `@` are credentials; what stands behind a `?` may name some.
-                let host = rest.rsplit('@').next().unwrap_or_default();
-                let host = host.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
+                // What stands before the last `@` are credentials; what stands behind a `?` may name some, and hold an `@`.
+                let (address, options) = rest.split_once('?').unwrap_or((rest, ""));
+                let host = address.rsplit('@').next().unwrap_or_default();
+                let host = host.trim_start_matches('/').split('/').next().unwrap_or_default();
+                // A password with a `?` that is not escaped.
+                let host = if options.contains('@') { "***" } else { host };
                 write!(f, "{scheme}://***@{host}/***")
             }
             _ => f.write_str("***"),
@@ -76,6 +79,8 @@ mod tests {
             ("a-key-of-at-least-thirty-two-bytes", "***"),
             ("mongodb://ann:pw@db1,db2:27017/chat?authSource=x", "mongodb://***@db1,db2:27017/***"),
             ("mongodb://ann:p@w@db/chat", "mongodb://***@db/***"),
+            ("mongodb://db/chat?proxyPassword=x@pw", "mongodb://***@***/***"),
+            ("mongodb://ann:pw?x@db/chat", "mongodb://***@***/***"),
             ("sqlite:chatbox.db", "sqlite:chatbox.db"),
             ("postgres://ann:pw@db", "***"),
         ] {

@@ -3,6 +3,7 @@
 use crate::auth::{signed, unix};
 use crate::harness::{Peer, Setup, TERMINATE, get};
 use serde_json::json;
+use tokio::task::JoinSet;
 
 const SECRET: &str = "planted-key-of-at-least-thirty-two-bytes";
 
@@ -74,4 +75,58 @@ async fn planted_secrets_and_tokens_are_in_no_output() {
         let found = written.iter().find(|text| text.contains(secret));
         assert!(found.is_none(), "{secret} in {found:?}");
     }
+}
+
+/// Nobody listens there, so that every command that wants the store says why it cannot have it.
+#[tokio::test]
+async fn the_password_of_a_store_is_in_no_output() {
+    let mut runs = JoinSet::new();
+    for url in [
+        "mongodb://ann:planted%2Fpassword@127.0.0.1:1/chat?replicaSet=rs0",
+        // What people forget: to escape it, or a name that the driver knows.
+        "mongodb://ann:planted/password@127.0.0.1:1/chat",
+        "mongodb://ann:planted@password@127.0.0.1:1/chat",
+        "mongodb://ann:planted%password@127.0.0.1:1/chat",
+        "mongodb://127.0.0.1:1/chat?proxyUsername=ann&proxyPassword=planted@password",
+        "mongodb+srv://ann:planted@127.0.0.1:1/chat",
+        "Mongodb://ann:planted@127.0.0.1:1/chat",
+        "ann:planted@127.0.0.1:1/chat",
+    ] {
+        for command in ["config", "check", "serve"] {
+            for in_file in [false, true] {
+                runs.spawn(everything_said(url, command, in_file));
+            }
+        }
+    }
+    let mut reasons = 0;
+    for written in runs.join_all().await {
+        for secret in ["planted", "password"] {
+            assert!(!written.contains(secret), "{secret} in {written}");
+        }
+        reasons += usize::from(written.contains("store.url: "));
+    }
+    assert_eq!(reasons, 2 * 2 * 8, "each check and each start has said what is wrong");
+}
+
+/// What a command with this store writes, to wherever it writes.
+async fn everything_said(url: &str, command: &str, in_file: bool) -> String {
+    let setup = Setup::bare()
+        .set("listen=127.0.0.1:0")
+        .set("log.level=trace")
+        .set("log.directory=log")
+        .set("shutdown.termination_log=termination")
+        .file("termination", "");
+    let setup = if in_file {
+        setup.set("store.url_file=url").file("url", format!("{url}\n"))
+    } else {
+        setup.env("CHATBOX_STORE__URL", url)
+    };
+    let output = setup.run(&[command]).await;
+    assert_eq!(output.status.success(), command == "config", "{command} with {url}");
+    let mut written = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    written += &std::fs::read_to_string(setup.path().join("termination")).unwrap();
+    for file in std::fs::read_dir(setup.path().join("log")).into_iter().flatten() {
+        written += &std::fs::read_to_string(file.unwrap().path()).unwrap();
+    }
+    written
 }
