@@ -1,5 +1,8 @@
 //! The HTTP side of the service (contract section 3).
 
+#[cfg(test)]
+mod tests;
+
 use crate::auth::{AuthError, Credentials, Identity};
 use crate::chat::ChatHandler;
 use crate::history::history;
