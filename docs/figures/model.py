@@ -12,9 +12,9 @@ from pathlib import Path
 
 from svg import lines
 
-# --- In seconds of one core: a delivery as measured (docs/performance.md), the others assumed ---
-DELIVERY = 4.2e-6  # one message to one member, at a rate at which few leave in one write
-SEND = 40e-6  # taking one message in: read, decode, queue, acknowledge
+# --- In seconds of one core: a delivery and a send as measured (docs/performance.md), an event assumed ---
+DELIVERY = 8e-6  # one message to one member, at a rate at which few leave in one write
+SEND = 20e-6  # taking one message in: read, decode, queue, acknowledge
 EVENT = 30e-6  # one event of the change stream, decoded and looked up, whether or not a member is here
 # --- What is assumed of MongoDB: a replica set of three, one core each time ---
 INSERT = 60e-6  # one message in an ordered insert, journal and replication
