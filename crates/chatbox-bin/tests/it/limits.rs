@@ -139,6 +139,7 @@ async fn a_flood_of_rejections_is_a_line_now_and_then_that_says_why_and_not_what
         let name = format!(r#"chatbox_messages_rejected_total{{reason="{reason}"}}"#);
         assert_eq!(counted(&metrics, &name), FLOOD as u64);
     }
+    drop(peer);
     let finished = server.stop(TERMINATE).await;
     for reason in reasons {
         let mut lines = finished.with_message("Rejecting messages");
