@@ -6,9 +6,12 @@ use crate::process;
 use crate::workspace::{cargo, root, scratch_folder};
 use anyhow::{Context, Result};
 use clap::builder::PossibleValuesParser;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 /// What to fuzz, and for how long.
 #[derive(clap::Args)]
@@ -48,28 +51,50 @@ fn fuzz(options: &Options) -> Result<()> {
     )?;
     for (target, seeds) in TARGETS {
         if options.targets.is_empty() || options.targets.iter().any(|chosen| chosen == target) {
+            let program = tools.join("bin/cargo-fuzz");
             println!("==> {target}: {} s", options.lasting);
-            process::run(&mut target_run(&tools.join("bin/cargo-fuzz"), target, seeds, options.lasting)?)
-                .with_context(|| format!("{target}: a finding, unless nightly is missing"))?;
+            process::run(&mut cargo_fuzz(&program, "build", target))
+                .with_context(|| format!("{target}: not built, is nightly missing?"))?;
+            let before = children()?;
+            process::run(&mut target_run(&program, target, seeds, options.lasting)?)
+                .with_context(|| format!("{target}: a finding"))?;
+            // What is bounded is the time on the clock; what was really tried is told by the processor's.
+            println!("==> {target}: no finding in {:.0} s of processor time", (children()? - before).as_secs_f64());
         }
     }
     Ok(())
 }
 
-/// The command that builds and runs one target.
-fn target_run(cargo_fuzz: &Path, target: &str, seeds: &str, lasting: u64) -> Result<Command> {
-    let folder = root().join("crates/chatbox-ws/fuzz");
-    let found = scratch_folder("fuzz/corpus").join(target);
-    fs::create_dir_all(&found)?;
+/// Processor time, in user and kernel, of the programs that were run so far and of those that they ran.
+fn children() -> Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let micros = [usage.user_time(), usage.system_time()].map(|time| time.num_microseconds().cast_unsigned());
+    Ok(Duration::from_micros(micros.iter().sum()))
+}
+
+/// cargo-fuzz, told to do something with one target.
+fn cargo_fuzz(program: &Path, verb: &str, target: &str) -> Command {
     let mut command = Command::new("rustup");
     // This program's own compiler is another one.
     command.current_dir(root()).env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTDOC");
-    command.args(["run", "nightly"]).arg(cargo_fuzz).args(["fuzz", "run", target]);
-    command.arg("--fuzz-dir").arg(&folder).arg("--target-dir").arg(scratch_folder("fuzz/target"));
+    command.args(["run", "nightly"]).arg(program).args(["fuzz", verb, target]);
+    command.arg("--fuzz-dir").arg(folder()).arg("--target-dir").arg(scratch_folder("fuzz/target"));
+    command
+}
+
+fn folder() -> PathBuf {
+    root().join("crates/chatbox-ws/fuzz")
+}
+
+/// The command that runs one target, which is built.
+fn target_run(program: &Path, target: &str, seeds: &str, lasting: u64) -> Result<Command> {
+    let found = scratch_folder("fuzz/corpus").join(target);
+    fs::create_dir_all(&found)?;
+    let mut command = cargo_fuzz(program, "run", target);
     // Into the first of these folders goes what is found; the second is only read.
-    command.arg(found).arg(folder.join("seeds").join(seeds)).arg("--");
+    command.arg(found).arg(folder().join("seeds").join(seeds)).arg("--");
     command.arg(format!("-max_total_time={lasting}")).arg("-print_final_stats=1").args(LIMITS);
-    let words = folder.join(target).with_extension("dict");
+    let words = folder().join(target).with_extension("dict");
     if words.exists() {
         command.arg(format!("-dict={}", words.display()));
     }

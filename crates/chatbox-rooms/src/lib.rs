@@ -3,6 +3,7 @@
 
 mod member;
 mod meters;
+mod recent;
 mod ring;
 mod room;
 mod room_limits;

@@ -1,5 +1,6 @@
 //! One room: its log's newest part, its head, and who is in it.
 
+use crate::recent;
 use crate::ring::{Chunk, Ring};
 use chatbox_core::{Batch, Connection, notify_all};
 use chatbox_store::Span;
@@ -19,6 +20,8 @@ const SPAN_FRESH: Duration = Duration::from_secs(1);
 /// either before the member's cursor or notified to it.
 #[derive(Debug)]
 pub(crate) struct Room {
+    /// Tells this room from every other that there is, was or will be.
+    key: u64,
     name: Arc<str>,
     /// The newest published `seq`; readable without a lock.
     head: AtomicU64,
@@ -60,7 +63,9 @@ impl RingBudget {
 
 impl Room {
     pub(crate) fn new(name: Arc<str>) -> Self {
+        static KEYS: AtomicU64 = AtomicU64::new(0);
         Self {
+            key: KEYS.fetch_add(1, Ordering::Relaxed),
             name,
             head: AtomicU64::new(0),
             log: RwLock::new(Log { ring: Ring::new(0), first: 1, asked: None, heard: 0 }),
@@ -73,9 +78,9 @@ impl Room {
         &self.name
     }
 
-    /// Tells rooms apart as long as they are held.
-    pub(crate) fn key(self: &Arc<Self>) -> usize {
-        Arc::as_ptr(self).addr()
+    /// No other room of this process has it, not even one of the same name later.
+    pub(crate) fn key(&self) -> u64 {
+        self.key
     }
 
     /// The newest published `seq`.
@@ -171,8 +176,20 @@ impl Room {
 
     /// Pulls what the ring has after `cursor`; `None` when it does not reach back that far.
     pub(crate) fn pull(&self, cursor: &mut u64, until: u64, batch: &mut Batch) -> Option<u64> {
+        let (after, before) = (*cursor, batch.frames().len());
+        let upto = self.head().min(until);
+        if let Some(frames) = recent::find(self.key, after, upto) {
+            batch.push(frames);
+            *cursor = upto;
+            return Some(upto - after);
+        }
         let log = self.log();
-        log.ring.covers(*cursor).then(|| log.ring.pull(cursor, until, batch))
+        let pulled = log.ring.covers(after).then(|| log.ring.pull(cursor, until, batch));
+        drop(log);
+        if let [frames] = &batch.frames()[before..] {
+            recent::keep(self.key, after, *cursor, frames);
+        }
+        pulled
     }
 
     /// Whether the ring has what comes after `cursor`.

@@ -14,7 +14,6 @@ use crate::decode::Decoder;
 use crate::handler::Handler;
 use crate::transport::{Expiry, Shared};
 use crate::wheel::Tick;
-use bytes::Bytes;
 use chatbox_core::{CloseCode, CloseReason, ClosedBy, Closing, Command, Ended, Lease};
 use input::{Backlog, Ear, Input};
 use output::Unsent;
@@ -29,13 +28,22 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// How often a session goes round before it lets others run.
 const TURNS: usize = 16;
 
+/// A session, and the connection's place in the registry that it gives back at its end.
+///
+/// They stand apart so that a poll borrows the lease and leaves it where it is: most polls write a few bytes of the session, and what
+/// stays unwritten need not travel between the processors that poll it in turn.
+pub(crate) struct Leased<S, H> {
+    /// `None` once the session has ended.
+    lease: Option<Lease>,
+    session: Session<S, H>,
+}
+
 /// A session over a stream.
 pub(crate) struct Session<S, H> {
     io: S,
     handler: H,
     /// The handler has panicked: nobody knows what state it is in.
     panicked: bool,
-    lease: Option<Lease>,
     shared: Arc<Shared>,
     decoder: Decoder,
     /// Read but not yet decoded, because the application could take no more.
@@ -63,25 +71,16 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Handler,
 {
-    pub(crate) fn new(
-        io: S,
-        buffered: Bytes,
-        mut lease: Lease,
-        handler: H,
-        expiry: Option<Expiry>,
-        shared: Arc<Shared>,
-    ) -> Self {
-        lease.begin();
+    fn new(io: S, buffered: &[u8], handler: H, expiry: Option<Expiry>, shared: Arc<Shared>) -> Self {
         let now = shared.wheel.now();
         let expiry = expiry.map(|expiry| Box::new((shared.wheel.after(expiry.after), expiry.reason)));
         Self {
             io,
             handler,
             panicked: false,
-            lease: Some(lease),
             shared,
             decoder: Decoder::default(),
-            backlog: (!buffered.is_empty()).then(|| Backlog::of(&buffered)),
+            backlog: (!buffered.is_empty()).then(|| Backlog::of(buffered)),
             unsent: None,
             phase: Phase::Open,
             peer_close: None,
@@ -170,7 +169,25 @@ fn internal_error() -> CloseReason {
     CloseReason::new(CloseCode::INTERNAL, "internal error")
 }
 
-impl<S, H> Future for Session<S, H>
+impl<S, H> Leased<S, H>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Handler,
+{
+    pub(crate) fn new(
+        io: S,
+        buffered: &[u8],
+        mut lease: Lease,
+        handler: H,
+        expiry: Option<Expiry>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        lease.begin();
+        Self { lease: Some(lease), session: Session::new(io, buffered, handler, expiry, shared) }
+    }
+}
+
+impl<S, H> Future for Leased<S, H>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Handler,
@@ -178,19 +195,14 @@ where
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        let Some(lease) = this.lease.take() else { return Poll::Ready(()) };
+        let Self { lease: place, session } = &mut *self;
+        let Some(lease) = place else { return Poll::Ready(()) };
         lease.connection().register(cx.waker());
-        match this.drive(&lease, cx) {
-            Ok(()) => {
-                this.lease = Some(lease);
-                Poll::Pending
-            }
-            Err(ended) => {
-                this.guard(|handler| handler.on_end(lease.connection(), &ended));
-                lease.end(ended);
-                Poll::Ready(())
-            }
+        let Err(ended) = session.drive(lease, cx) else { return Poll::Pending };
+        session.guard(|handler| handler.on_end(lease.connection(), &ended));
+        if let Some(lease) = place.take() {
+            lease.end(ended);
         }
+        Poll::Ready(())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::decode::Accept;
 use crate::handler::Handler;
-use crate::session::Session;
+use crate::session::Leased;
 use crate::wheel::Wheel;
 use bytes::Bytes;
 use chatbox_core::{CloseReason, Lease};
@@ -97,6 +97,6 @@ impl Transport {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         H: Handler,
     {
-        Box::new(Session::new(io, buffered, lease, handler, expiry, Arc::clone(&self.shared)))
+        Box::new(Leased::new(io, &buffered, lease, handler, expiry, Arc::clone(&self.shared)))
     }
 }

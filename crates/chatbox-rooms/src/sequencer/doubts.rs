@@ -25,7 +25,7 @@ const RETRY: Duration = Duration::from_millis(500);
 /// everything else that goes on.
 #[derive(Default)]
 pub(super) struct Doubts {
-    rooms: HashMap<usize, Doubt>,
+    rooms: HashMap<u64, Doubt>,
     /// To be read when there is a place.
     queued: VecDeque<Arc<Room>>,
     reading: FuturesUnordered<BoxFuture<'static, Read>>,

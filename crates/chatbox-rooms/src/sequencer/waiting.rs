@@ -20,7 +20,7 @@ pub(super) struct Waiting {
     arrived: VecDeque<Submission>,
     /// One for each room, some of them only because the room rests.
     groups: Vec<Group>,
-    places: HashMap<usize, usize>,
+    places: HashMap<u64, usize>,
     /// Messages in `groups`.
     grouped: usize,
     /// The bytes of the queue: what leaves here makes room there.

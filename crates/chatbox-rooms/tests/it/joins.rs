@@ -121,3 +121,32 @@ async fn after_left_nothing_of_the_room_follows() {
     assert_eq!(bob.answer().await, Ok(2));
     assert_eq!(alice.rest(), Vec::<String>::new());
 }
+
+/// Rooms number their messages alike: what one member has just pulled must not be taken for what another wants.
+#[tokio::test(start_paused = true)]
+async fn members_of_rooms_that_look_alike_get_each_their_own() {
+    // Two processes' rooms of the same names, and two rooms in each.
+    let worlds = [World::new(), World::new()];
+    let rooms = ["a", "b"];
+    let mut sender = worlds.each_ref().map(|world| world.connect("sender"));
+    let mut members = Vec::new();
+    for (at, world) in worlds.iter().enumerate() {
+        for room in rooms.into_iter().chain(rooms) {
+            let mut member = world.connect("member");
+            member.enter(room).await;
+            members.push((at, room, member));
+        }
+    }
+    for round in 0..3 {
+        for (at, sender) in sender.iter_mut().enumerate() {
+            for room in rooms {
+                sender.send(room, &round.to_string(), &format!("{at} {room} {round}")).await;
+                assert_eq!(sender.answer().await, Ok(round + 1));
+            }
+        }
+        for (at, room, member) in &mut members {
+            let message = member.until(r#""type":"message""#).await.pop().unwrap_or_default();
+            assert!(message.contains(&format!(r#""body":"{at} {room} {round}""#)), "{message}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use super::*;
 use crate::handler::Message;
 use crate::transport::{Settings, Transport};
+use bytes::Bytes;
 use chatbox_core::{Connection, Limits, Registry, Source};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,7 +22,7 @@ impl Handler for Mute {
 
 #[test]
 fn an_idle_session_stays_small() {
-    let size = size_of::<Session<TcpStream, Mute>>();
+    let size = size_of::<Leased<TcpStream, Mute>>();
     assert!(size <= 152, "{size}");
 }
 
