@@ -32,7 +32,7 @@ pub struct Config {
     pub path_prefix: String,
     /// Who may come in.
     pub auth: Auth,
-    /// What stands between the listeners and the clients.
+    /// What serves the clients, and what stands before it.
     pub server: Server,
     /// Where messages are kept.
     pub store: Store,
@@ -92,6 +92,9 @@ pub struct Server {
     /// Networks, such as `10.0.0.0/8`, of the proxies whose `X-Forwarded-For` is believed. Only logs show the client's address.
     #[serde(deserialize_with = "layers::list")]
     pub trusted_proxies: Vec<IpNet>,
+    /// Threads that serve connections, 1 to 1,024. Unset: one for each processor that the process may use. A program that embeds the
+    /// service brings a runtime of its own, for which this says nothing.
+    pub workers: Option<usize>,
 }
 
 /// Section `store`.

@@ -53,7 +53,7 @@ struct Options {
     #[arg(long)]
     quick: bool,
     /// Which servers
-    #[arg(long, value_delimiter = ',', default_value = "chatbox,epoll,tungstenite,bun")]
+    #[arg(long, value_delimiter = ',', default_value = "chatbox,one-worker,epoll,tungstenite,bun")]
     peers: Vec<Peer>,
     /// Install Bun with npm if it is not there
     #[arg(long)]
@@ -153,7 +153,8 @@ impl Bench {
         times: usize,
         measure: impl Fn(&Self, Peer) -> Result<Vec<Measure>>,
     ) {
-        let mut runs: Vec<(Peer, Vec<Vec<Measure>>)> = self.peers.iter().map(|peer| (*peer, Vec::new())).collect();
+        let peers = self.peers.iter().filter(|peer| peer.takes_part_in(scenario));
+        let mut runs: Vec<(Peer, Vec<Vec<Measure>>)> = peers.map(|peer| (*peer, Vec::new())).collect();
         for _ in 0..times {
             runs.retain_mut(|(peer, runs)| {
                 eprintln!("  {case}: {peer}");

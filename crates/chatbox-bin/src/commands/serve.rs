@@ -32,7 +32,7 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode, Failure> {
     let filter = logging::filter(&checked.config.log)?;
     let termination_log = checked.config.shutdown.termination_log.clone();
     let logging = Logging::start(&checked.config.log, filter).map_err(Failure::at_run_time)?;
-    let runtime = runtime().map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
+    let runtime = runtime(checked.config.server.workers).map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
     let result = runtime.block_on(serve(loaded, checked, &logging));
     // Nothing that still runs may hold up the end; the log is outside the runtime, and ends last.
     runtime.shutdown_timeout(Duration::from_millis(100));
@@ -52,8 +52,12 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode, Failure> {
 
 /// A runtime for many sockets that each have little to do: a thread takes a handful of them at a time and serves all of those
 /// before it asks the kernel for more, so that none waits behind a thousand others.
-fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_multi_thread().enable_all().event_interval(4_000).max_io_events_per_tick(64).build()
+fn runtime(workers: Option<usize>) -> std::io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if let Some(workers) = workers {
+        builder.worker_threads(workers);
+    }
+    builder.enable_all().event_interval(4_000).max_io_events_per_tick(64).build()
 }
 
 /// Starts, serves, shuts down. `None`: told to stop before there was anything to shut down.

@@ -65,6 +65,9 @@ impl Checked {
     }
 }
 
+/// More threads than any machine has processors are a mistake.
+const MAX_WORKERS: usize = 1_024;
+
 /// What is wrong, and the keys that have to do with it.
 pub(super) struct Fault {
     keys: Vec<&'static str>,
@@ -165,10 +168,14 @@ impl Config {
             ("heartbeat.interval", self.heartbeat.interval.as_nanos()),
             ("heartbeat.timeout", self.heartbeat.timeout.as_nanos()),
             ("shutdown.close_handshake", self.shutdown.close_handshake.as_nanos()),
+            ("server.workers", self.server.workers.unwrap_or(1) as u128),
         ] {
             if value == 0 {
                 return Err(Fault::new([key], format!("{key}: must be more than 0")));
             }
+        }
+        if let Some(workers) = self.server.workers.filter(|workers| *workers > MAX_WORKERS) {
+            return Err(Fault::new(["server.workers"], format!("server.workers: {workers} is more than {MAX_WORKERS}")));
         }
         let (interval, timeout) = (self.heartbeat.interval, self.heartbeat.timeout);
         if interval >= timeout {

@@ -50,6 +50,8 @@ async fn a_bad_flag_is_named_with_its_value_and_source() {
         ("auth.audience=us", "auth.audience is set and no key is"),
         ("auth.leeway=10m", "auth.leeway: 600s is more than 300s"),
         ("server.trusted_proxies=all", r#"server.trusted_proxies: invalid value "all": "#),
+        ("server.workers=0", "server.workers: must be more than 0"),
+        ("server.workers=2000", "server.workers: 2000 is more than 1024"),
         ("limits.rooms_per_minute=0", "limits.rooms_per_minute: must be more than 0"),
         ("store.url_file=none", "store.url_file: cannot read none: No such file or directory"),
         (

@@ -1,6 +1,6 @@
 //! Signals that come while the program is starting.
 
-use crate::harness::{INTERRUPT, Setup, TERMINATE};
+use crate::harness::{INTERRUPT, Server, Setup, TERMINATE, until};
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
@@ -33,4 +33,14 @@ async fn a_signal_at_any_moment_of_the_start_ends_it_cleanly() {
             }
         }
     }
+}
+
+/// Two services that differ in nothing but the number of their workers differ by as many threads.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn as_many_workers_serve_as_are_set() {
+    let start = async |workers: usize| Setup::new().set(&format!("server.workers={workers}")).start().await;
+    let (one, five) = (start(1).await, start(5).await);
+    let threads = |server: &Server| std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().count();
+    until("five workers are four more than one", async || threads(&five) == threads(&one) + 4).await;
 }

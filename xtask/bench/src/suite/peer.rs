@@ -15,6 +15,8 @@ use std::process::Command;
 pub(crate) enum Peer {
     /// The service itself, as it is released
     Chatbox,
+    /// The service with one worker thread, as the epoll server and Bun have: for the processor time of deliveries
+    OneWorker,
     /// A bare epoll server: the practical floor, and what everything is compared to
     Epoll,
     /// axum with tungstenite, and a broadcast channel for each room
@@ -27,9 +29,20 @@ impl Peer {
     /// What ratios refer to.
     pub(crate) const FLOOR: Self = Self::Epoll;
 
+    /// Whether it is the service.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Chatbox | Self::OneWorker)
+    }
+
+    /// Whether it is measured there: how many workers there are matters for what a delivery costs.
+    pub(crate) fn takes_part_in(self, scenario: &str) -> bool {
+        self != Self::OneWorker || ["fanout", "rooms"].contains(&scenario)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Chatbox => "chatbox",
+            Self::OneWorker => "chatbox, one worker",
             Self::Epoll => "epoll",
             Self::Tungstenite => "axum + tungstenite",
             Self::Bun => "Bun",
@@ -68,6 +81,11 @@ impl Programs {
         let folder = tempfile::tempdir_in(&self.scratch)?;
         let mut command = match peer {
             Peer::Chatbox => chatbox(&self.chatbox, if durable { DURABLE } else { "memory:" }),
+            Peer::OneWorker => {
+                let mut command = chatbox(&self.chatbox, "memory:");
+                command.args(["--set", "server.workers=1"]);
+                command
+            }
             Peer::Epoll | Peer::Tungstenite => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["peer", if peer == Peer::Epoll { "epoll" } else { "tungstenite" }]);

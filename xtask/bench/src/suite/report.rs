@@ -17,7 +17,10 @@ pub(crate) struct Row {
 #[derive(Clone, Debug)]
 pub(crate) struct Measure {
     pub(crate) name: &'static str,
+    /// The median of `rounds`.
     pub(crate) value: f64,
+    /// What was measured, in the order in which the servers took their turns.
+    rounds: Vec<f64>,
     pub(crate) unit: &'static str,
     /// Whether it is set in relation to the floor's.
     pub(crate) compared: bool,
@@ -26,25 +29,39 @@ pub(crate) struct Measure {
 impl Measure {
     /// A number that is shown beside its ratio to the floor's.
     pub(crate) fn compared(name: &'static str, value: f64, unit: &'static str) -> Self {
-        Self { name, value, unit, compared: true }
+        Self { name, value, rounds: vec![value], unit, compared: true }
     }
 
     /// A number that stands for itself.
     pub(crate) fn plain(name: &'static str, value: f64, unit: &'static str) -> Self {
-        Self { name, value, unit, compared: false }
+        Self { compared: false, ..Self::compared(name, value, unit) }
+    }
+
+    /// The median of the ratios round by round: what the machine does to a round it does to both.
+    fn ratio(&self, other: &Self) -> Option<f64> {
+        let ratios = self.rounds.iter().zip(&other.rounds).map(|(own, other)| own / other);
+        middle(ratios.filter(|ratio| ratio.is_finite()).collect())
     }
 }
 
 /// The medians, measure by measure, of the same thing measured several times.
-pub(crate) fn median(mut runs: Vec<Vec<Measure>>) -> Vec<Measure> {
-    let Some(mut result) = runs.pop() else { return Vec::new() };
-    for (index, measure) in result.iter_mut().enumerate() {
-        let others = runs.iter().map(|run| run[index].value);
-        let mut values: Vec<f64> = others.chain([measure.value]).collect();
-        values.sort_by(f64::total_cmp);
-        measure.value = values[values.len() / 2];
+pub(crate) fn median(rounds: Vec<Vec<Measure>>) -> Vec<Measure> {
+    let mut rounds = rounds.into_iter();
+    let mut result = rounds.next().unwrap_or_default();
+    for round in rounds {
+        for (measure, again) in result.iter_mut().zip(round) {
+            measure.rounds.extend(again.rounds);
+        }
+    }
+    for measure in &mut result {
+        measure.value = middle(measure.rounds.clone()).unwrap_or_default();
     }
     result
+}
+
+fn middle(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 /// All results of a run.
@@ -56,14 +73,19 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// A measure in relation to the floor's in the same case.
-    fn ratio(&self, row: &Row, measure: &Measure) -> Option<f64> {
-        let floor = self
-            .rows
-            .iter()
-            .find(|other| other.peer == Peer::FLOOR && (other.scenario, &other.case) == (row.scenario, &row.case))?;
-        let floor = floor.measures.iter().find(|other| other.name == measure.name)?;
-        (measure.compared && row.peer != Peer::FLOOR && floor.value > 0.0).then(|| measure.value / floor.value)
+    /// A measure in relation to another server's in the same case.
+    fn ratio(&self, row: &Row, measure: &Measure, to: Peer) -> Option<f64> {
+        let is_other = |other: &&Row| other.peer == to && (other.scenario, &other.case) == (row.scenario, &row.case);
+        let other = self.rows.iter().find(is_other)?.measures.iter().find(|other| other.name == measure.name)?;
+        if measure.compared && row.peer != to { measure.ratio(other) } else { None }
+    }
+
+    /// In words: beside the floor, and beside Bun what is ours.
+    fn ratios(&self, row: &Row, measure: &Measure) -> String {
+        let floor = self.ratio(row, measure, Peer::FLOOR).map(|ratio| format!("{ratio:.2}×"));
+        let bun = row.peer.is_ours().then(|| self.ratio(row, measure, Peer::Bun)).flatten();
+        let ratios: Vec<String> = floor.into_iter().chain(bun.map(|ratio| format!("{ratio:.2}× Bun"))).collect();
+        if ratios.is_empty() { String::new() } else { format!(" ({})", ratios.join(", ")) }
     }
 
     /// One Markdown table for each scenario.
@@ -82,8 +104,7 @@ impl Report {
                 for row in rows {
                     let _ = write!(out, "| {} | {} |", row.case, row.peer);
                     for measure in &row.measures {
-                        let ratio = self.ratio(row, measure).map(|ratio| format!(" ({ratio:.2}×)"));
-                        let _ = write!(out, " {}{} |", number(measure.value), ratio.unwrap_or_default());
+                        let _ = write!(out, " {}{} |", number(measure.value), self.ratios(row, measure));
                     }
                     out.push('\n');
                 }
@@ -104,8 +125,11 @@ impl Report {
                     .measures
                     .iter()
                     .map(|measure| {
-                        let ratio = self.ratio(row, measure);
-                        json!({"name": measure.name, "value": measure.value, "unit": measure.unit, "ratio": ratio})
+                        let ratio = |to| self.ratio(row, measure, to);
+                        json!({
+                            "name": measure.name, "value": measure.value, "unit": measure.unit, "rounds": measure.rounds,
+                            "ratio": ratio(Peer::FLOOR), "ratio_to_bun": ratio(Peer::Bun),
+                        })
                     })
                     .collect();
                 json!({"scenario": row.scenario, "case": row.case, "server": row.peer.name(), "measures": measures})
@@ -171,9 +195,21 @@ mod tests {
     }
 
     #[test]
-    fn of_several_runs_the_median_counts() {
-        let run = |value| vec![Measure::plain("cpu", value, "s")];
-        assert_eq!(median(vec![run(3.0), run(1.0), run(2.0)])[0].value, 2.0);
+    fn of_several_rounds_the_median_counts() {
+        let round = |value| vec![Measure::plain("cpu", value, "s")];
+        assert_eq!(median(vec![round(3.0), round(1.0), round(2.0)])[0].value, 2.0);
+    }
+
+    #[test]
+    fn a_machine_that_slows_down_changes_no_ratio() {
+        let rounds = |values: [f64; 3]| median(values.map(|value| vec![Measure::compared("cpu", value, "s")]).to_vec());
+        let row = |peer, measures| Row { scenario: "fanout", case: "one".to_owned(), peer, measures };
+        let slower_and_slower = [[1.0, 10.0, 30.0], [2.0, 20.0, 20.0], [4.0, 40.0, 90.0]].map(rounds);
+        let [ours, floor, bun] = slower_and_slower;
+        let rows = vec![row(Peer::Chatbox, ours), row(Peer::Epoll, floor), row(Peer::Bun, bun)];
+        let report = Report { rows, notes: Vec::new() };
+        let ratios = report.rows.iter().map(|row| report.ratios(row, &row.measures[0]));
+        assert_eq!(ratios.collect::<Vec<_>>(), [" (0.50×, 0.25× Bun)", "", " (2.00×)"]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let members = bench.pick(1_000, 50);
     for (name, pace) in [("16 in flight", Pace::InFlight(16)), ("50 a second", Pace::PerSecond(50))] {
         let case = format!("1 × {members}, {name}");
-        let times = bench.pick(3, 1);
+        let times = bench.pick(9, 1);
         bench.compare("fanout", &case, times, |bench, peer| measure(bench, peer, members, pace));
     }
     Ok(())
@@ -27,7 +27,7 @@ fn measure(bench: &Bench, peer: Peer, members: usize, pace: Pace) -> Result<Vec<
     let everyone = (0..members).map(|user| Member::of(user, "room")).chain([Member::alone("publisher")]);
     fleet.join(started.server.address(), PATH, everyone)?;
     let room = [Room { name: "room".to_owned(), sender: members, members }];
-    let (warm_up, time) = bench.pick((1_000, 5_000), (100, 500));
+    let (warm_up, time) = bench.pick((500, 2_500), (100, 500));
     let millis = Duration::from_millis;
     let load = Load::new(&room, pace, BODY);
     let outcome = load.run(&mut fleet, &started.server, millis(warm_up), millis(time))?;

@@ -14,7 +14,7 @@ const BODY: usize = 128;
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let rooms = bench.pick(1_000, 20);
-    let (case, times) = (format!("{rooms} × {MEMBERS}, 1 in flight in each"), bench.pick(3, 1));
+    let (case, times) = (format!("{rooms} × {MEMBERS}, 1 in flight in each"), bench.pick(5, 1));
     bench.compare("rooms", &case, times, |bench, peer| measure(bench, peer, rooms));
     Ok(())
 }
