@@ -33,9 +33,10 @@ const TURNS: usize = 16;
 /// They stand apart so that a poll borrows the lease and leaves it where it is: most polls write a few bytes of the session, and what
 /// stays unwritten need not travel between the processors that poll it in turn.
 pub(crate) struct Leased<S, H> {
+    /// Before the lease: a session that is dropped closes its socket before its place is given back.
+    session: Session<S, H>,
     /// `None` once the session has ended.
     lease: Option<Lease>,
-    session: Session<S, H>,
 }
 
 /// A session over a stream.
@@ -183,7 +184,7 @@ where
         shared: Arc<Shared>,
     ) -> Self {
         lease.begin();
-        Self { lease: Some(lease), session: Session::new(io, buffered, handler, expiry, shared) }
+        Self { session: Session::new(io, buffered, handler, expiry, shared), lease: Some(lease) }
     }
 }
 

@@ -4,6 +4,7 @@ mod fleet;
 mod latency;
 mod load;
 mod peer;
+mod processors;
 mod report;
 mod scenario;
 mod senders;
@@ -53,7 +54,7 @@ struct Options {
     #[arg(long)]
     quick: bool,
     /// Which servers
-    #[arg(long, value_delimiter = ',', default_value = "chatbox,one-worker,epoll,tungstenite,bun")]
+    #[arg(long, value_delimiter = ',', default_value = "chatbox,roaming,epoll,tungstenite,bun")]
     peers: Vec<Peer>,
     /// Install Bun with npm if it is not there
     #[arg(long)]

@@ -32,7 +32,8 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode, Failure> {
     let filter = logging::filter(&checked.config.log)?;
     let termination_log = checked.config.shutdown.termination_log.clone();
     let logging = Logging::start(&checked.config.log, filter).map_err(Failure::at_run_time)?;
-    let runtime = runtime(checked.config.server.workers).map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
+    let runtime = runtime(checked.config.server.workers)
+        .map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
     let result = runtime.block_on(serve(loaded, checked, &logging));
     // Nothing that still runs may hold up the end; the log is outside the runtime, and ends last.
     runtime.shutdown_timeout(Duration::from_millis(100));

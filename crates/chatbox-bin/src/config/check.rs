@@ -175,7 +175,10 @@ impl Config {
             }
         }
         if let Some(workers) = self.server.workers.filter(|workers| *workers > MAX_WORKERS) {
-            return Err(Fault::new(["server.workers"], format!("server.workers: {workers} is more than {MAX_WORKERS}")));
+            return Err(Fault::new(
+                ["server.workers"],
+                format!("server.workers: {workers} is more than {MAX_WORKERS}"),
+            ));
         }
         let (interval, timeout) = (self.heartbeat.interval, self.heartbeat.timeout);
         if interval >= timeout {

@@ -4,6 +4,7 @@ pub(crate) mod bun;
 pub(crate) mod epoll;
 pub(crate) mod tungstenite;
 
+use crate::suite::processors::Apart;
 use crate::suite::server::Server;
 use anyhow::{Context, Result};
 use std::fmt;
@@ -15,8 +16,8 @@ use std::process::Command;
 pub(crate) enum Peer {
     /// The service itself, as it is released
     Chatbox,
-    /// The service with one worker thread, as the epoll server and Bun have: for the processor time of deliveries
-    OneWorker,
+    /// The service on all processors, its clients among them, where a server otherwise has one of its own
+    Roaming,
     /// A bare epoll server: the practical floor, and what everything is compared to
     Epoll,
     /// axum with tungstenite, and a broadcast channel for each room
@@ -31,18 +32,18 @@ impl Peer {
 
     /// Whether it is the service.
     pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::Chatbox | Self::OneWorker)
+        matches!(self, Self::Chatbox | Self::Roaming)
     }
 
-    /// Whether it is measured there: how many workers there are matters for what a delivery costs.
+    /// Whether it is measured there.
     pub(crate) fn takes_part_in(self, scenario: &str) -> bool {
-        self != Self::OneWorker || ["fanout", "rooms"].contains(&scenario)
+        self != Self::Roaming || ["fanout", "rooms"].contains(&scenario)
     }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Chatbox => "chatbox",
-            Self::OneWorker => "chatbox, one worker",
+            Self::Roaming => "chatbox, on all processors",
             Self::Epoll => "epoll",
             Self::Tungstenite => "axum + tungstenite",
             Self::Bun => "Bun",
@@ -80,12 +81,7 @@ impl Programs {
     pub(crate) fn start(&self, peer: Peer, durable: bool) -> Result<Started> {
         let folder = tempfile::tempdir_in(&self.scratch)?;
         let mut command = match peer {
-            Peer::Chatbox => chatbox(&self.chatbox, if durable { DURABLE } else { "memory:" }),
-            Peer::OneWorker => {
-                let mut command = chatbox(&self.chatbox, "memory:");
-                command.args(["--set", "server.workers=1"]);
-                command
-            }
+            Peer::Chatbox | Peer::Roaming => chatbox(&self.chatbox, if durable { DURABLE } else { "memory:" }),
             Peer::Epoll | Peer::Tungstenite => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["peer", if peer == Peer::Epoll { "epoll" } else { "tungstenite" }]);
@@ -95,6 +91,15 @@ impl Programs {
         };
         let server = Server::start(&mut command, folder.path())?;
         Ok(Started { server, _folder: folder })
+    }
+
+    /// The same, on a processor of its own: what a delivery costs is compared between servers of one thread and of many.
+    pub(crate) fn start_apart(&self, peer: Peer) -> Result<(Started, Option<Apart>)> {
+        if peer == Peer::Roaming {
+            return Ok((self.start(peer, false)?, None));
+        }
+        let (started, apart) = Apart::start(|| self.start(peer, false))?;
+        Ok((started, Some(apart)))
     }
 
     /// Starts the service with its limits in place, storing messages in SQLite, in memory-backed files where there are such: what a

@@ -22,7 +22,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 }
 
 fn measure(bench: &Bench, peer: Peer, members: usize, pace: Pace) -> Result<Vec<Measure>> {
-    let started = bench.programs.start(peer, false)?;
+    let (started, _apart) = bench.programs.start_apart(peer)?;
     let mut fleet = Fleet::new()?;
     let everyone = (0..members).map(|user| Member::of(user, "room")).chain([Member::alone("publisher")]);
     fleet.join(started.server.address(), PATH, everyone)?;

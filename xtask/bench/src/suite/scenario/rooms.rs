@@ -20,7 +20,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 }
 
 fn measure(bench: &Bench, peer: Peer, rooms: usize) -> Result<Vec<Measure>> {
-    let started = bench.programs.start(peer, false)?;
+    let (started, _apart) = bench.programs.start_apart(peer)?;
     let mut fleet = Fleet::new()?;
     let name = |room: usize| format!("room-{room}");
     let everyone = (0..rooms * MEMBERS).map(|user| Member::of(user, name(user / MEMBERS)));
