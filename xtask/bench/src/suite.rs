@@ -54,8 +54,11 @@ struct Options {
     #[arg(long)]
     quick: bool,
     /// Which servers
-    #[arg(long, value_delimiter = ',', default_value = "chatbox,roaming,epoll,tungstenite,bun")]
+    #[arg(long, value_delimiter = ',', default_value = "chatbox,epoll,tungstenite,bun")]
     peers: Vec<Peer>,
+    /// Let servers share all processors with their clients also where deliveries are measured
+    #[arg(long)]
+    together: bool,
     /// Install Bun with npm if it is not there
     #[arg(long)]
     with_bun: bool,
@@ -105,7 +108,7 @@ fn run(options: Options) -> Result<()> {
     };
     let bun = peer::bun::find(&scratch);
     let mut bench = Bench {
-        programs: Programs { chatbox, bun, scratch },
+        programs: Programs { chatbox, bun, scratch, together: options.together },
         peers: options.peers,
         quick: options.quick,
         report: Report::default(),
@@ -122,6 +125,7 @@ fn run(options: Options) -> Result<()> {
     let run = json!({
         "date": jiff::Timestamp::now().strftime("%F").to_string(),
         "quick": options.quick,
+        "together": options.together,
         "processors": std::thread::available_parallelism().map_or(0, |count| count.get()),
         "kernel": fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
         "load_average": {"before": load_before, "after": load_average()},
@@ -154,8 +158,7 @@ impl Bench {
         times: usize,
         measure: impl Fn(&Self, Peer) -> Result<Vec<Measure>>,
     ) {
-        let peers = self.peers.iter().filter(|peer| peer.takes_part_in(scenario));
-        let mut runs: Vec<(Peer, Vec<Vec<Measure>>)> = peers.map(|peer| (*peer, Vec::new())).collect();
+        let mut runs: Vec<(Peer, Vec<Vec<Measure>>)> = self.peers.iter().map(|peer| (*peer, Vec::new())).collect();
         for _ in 0..times {
             runs.retain_mut(|(peer, runs)| {
                 eprintln!("  {case}: {peer}");

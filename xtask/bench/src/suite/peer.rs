@@ -16,8 +16,6 @@ use std::process::Command;
 pub(crate) enum Peer {
     /// The service itself, as it is released
     Chatbox,
-    /// The service on all processors, its clients among them, where a server otherwise has one of its own
-    Roaming,
     /// A bare epoll server: the practical floor, and what everything is compared to
     Epoll,
     /// axum with tungstenite, and a broadcast channel for each room
@@ -30,20 +28,9 @@ impl Peer {
     /// What ratios refer to.
     pub(crate) const FLOOR: Self = Self::Epoll;
 
-    /// Whether it is the service.
-    pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::Chatbox | Self::Roaming)
-    }
-
-    /// Whether it is measured there.
-    pub(crate) fn takes_part_in(self, scenario: &str) -> bool {
-        self != Self::Roaming || ["fanout", "rooms"].contains(&scenario)
-    }
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Chatbox => "chatbox",
-            Self::Roaming => "chatbox, on all processors",
             Self::Epoll => "epoll",
             Self::Tungstenite => "axum + tungstenite",
             Self::Bun => "Bun",
@@ -66,6 +53,8 @@ pub(crate) struct Programs {
     pub(crate) bun: Option<PathBuf>,
     /// Servers keep their files in folders below this one.
     pub(crate) scratch: PathBuf,
+    /// Servers share all processors with their clients, in every scenario.
+    pub(crate) together: bool,
 }
 
 /// A started server, and the folder that lives as long as it does.
@@ -81,7 +70,7 @@ impl Programs {
     pub(crate) fn start(&self, peer: Peer, durable: bool) -> Result<Started> {
         let folder = tempfile::tempdir_in(&self.scratch)?;
         let mut command = match peer {
-            Peer::Chatbox | Peer::Roaming => chatbox(&self.chatbox, if durable { DURABLE } else { "memory:" }),
+            Peer::Chatbox => chatbox(&self.chatbox, if durable { DURABLE } else { "memory:" }),
             Peer::Epoll | Peer::Tungstenite => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["peer", if peer == Peer::Epoll { "epoll" } else { "tungstenite" }]);
@@ -93,9 +82,10 @@ impl Programs {
         Ok(Started { server, _folder: folder })
     }
 
-    /// The same, on a processor of its own: what a delivery costs is compared between servers of one thread and of many.
+    /// The same, on a processor of its own unless they are to be shared: what a delivery costs is compared between servers of one thread
+    /// and of many.
     pub(crate) fn start_apart(&self, peer: Peer) -> Result<(Started, Option<Apart>)> {
-        if peer == Peer::Roaming {
+        if self.together {
             return Ok((self.start(peer, false)?, None));
         }
         let (started, apart) = Apart::start(|| self.start(peer, false))?;

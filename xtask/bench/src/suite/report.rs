@@ -83,7 +83,7 @@ impl Report {
     /// In words: beside the floor, and beside Bun what is ours.
     fn ratios(&self, row: &Row, measure: &Measure) -> String {
         let floor = self.ratio(row, measure, Peer::FLOOR).map(|ratio| format!("{ratio:.2}×"));
-        let bun = row.peer.is_ours().then(|| self.ratio(row, measure, Peer::Bun)).flatten();
+        let bun = if row.peer == Peer::Chatbox { self.ratio(row, measure, Peer::Bun) } else { None };
         let ratios: Vec<String> = floor.into_iter().chain(bun.map(|ratio| format!("{ratio:.2}× Bun"))).collect();
         if ratios.is_empty() { String::new() } else { format!(" ({})", ratios.join(", ")) }
     }
