@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let connections = bench.pick(10_000, 200);
-    let (case, times) = (format!("{connections} at once"), bench.pick(5, 1));
+    let (case, times) = (format!("{connections} at once"), bench.pick(15, 1));
     bench.compare("drain", &case, times, |bench, peer| measure(bench, peer, connections));
     Ok(())
 }
