@@ -3,7 +3,7 @@
 use crate::config::{ConfigError, Log, LogFormat};
 use crate::report::ServiceReport;
 use serde::Serialize;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -132,7 +132,7 @@ impl Sink {
 
 fn sink(writer: impl Write + Send + 'static, pretty: bool) -> (Counted<NonBlocking>, Sink) {
     let (queued, written) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
-    let writer = Counted { inner: writer, count: Arc::clone(&written) };
+    let writer = Gathered { inner: BufWriter::new(writer), gathered: 0, written: Arc::clone(&written) };
     let (writer, guard) = NonBlockingBuilder::default().lossy(false).thread_name("chatbox-log").finish(writer);
     let dropped = writer.error_counter();
     let writer = Counted { inner: writer, count: queued };
@@ -148,7 +148,7 @@ fn layer(writer: Counted<NonBlocking>, pretty: bool, colours: bool) -> Box<dyn L
     }
 }
 
-/// Counts the lines that pass through.
+/// Counts the lines that are handed in.
 #[derive(Clone)]
 struct Counted<W> {
     inner: W,
@@ -157,7 +157,7 @@ struct Counted<W> {
 
 impl<W: Write> Write for Counted<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // The subscriber and the writing thread hand over whole lines; on an error the line is as gone as if written.
+        // The subscriber hands over whole lines; on an error the line is gone.
         let result = self.inner.write_all(line);
         self.count.fetch_add(1, Ordering::AcqRel);
         result.map(|()| line.len())
@@ -168,10 +168,99 @@ impl<W: Write> Write for Counted<W> {
     }
 }
 
+/// Gathers the lines that have come by the time that they are written: in a drain there is one for each connection, and a write for
+/// each would be a twentieth of its processor time. The writing thread flushes whenever it finds no more.
+struct Gathered<W: Write> {
+    inner: BufWriter<W>,
+    /// Lines that may not be out yet.
+    gathered: u64,
+    /// Lines that are out.
+    written: Arc<AtomicU64>,
+}
+
+impl<W: Write> Gathered<W> {
+    fn count(&mut self) {
+        self.written.fetch_add(std::mem::take(&mut self.gathered), Ordering::AcqRel);
+    }
+}
+
+impl<W: Write> Write for Gathered<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // The writing thread hands over whole lines.
+        let result = self.inner.write_all(line);
+        self.gathered += 1;
+        if result.is_err() {
+            // Nobody is to wait for what cannot be written.
+            self.count();
+        }
+        result.map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.inner.flush();
+        self.count();
+        result
+    }
+}
+
 impl<'a> MakeWriter<'a> for Counted<NonBlocking> {
     type Writer = Self;
 
     fn make_writer(&'a self) -> Self {
         self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A destination that remembers each write, and fails after so many bytes.
+    struct Destination {
+        writes: Vec<Vec<u8>>,
+        room: usize,
+    }
+
+    impl Write for &mut Destination {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.room = self.room.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+            self.writes.push(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn gathered(destination: &mut Destination) -> (Gathered<&mut Destination>, Arc<AtomicU64>) {
+        let written = Arc::<AtomicU64>::default();
+        (Gathered { inner: BufWriter::new(destination), gathered: 0, written: Arc::clone(&written) }, written)
+    }
+
+    #[test]
+    fn lines_leave_together_and_count_as_written_once_they_are_out() {
+        let mut destination = Destination { writes: Vec::new(), room: 1_000 };
+        let (mut lines, written) = gathered(&mut destination);
+        for line in ["one\n", "two\n", "three\n"] {
+            lines.write_all(line.as_bytes()).expect("a line is taken");
+        }
+        assert_eq!(written.load(Ordering::Relaxed), 0);
+        lines.flush().expect("there is room");
+        assert_eq!(written.load(Ordering::Relaxed), 3);
+        drop(lines);
+        assert_eq!(destination.writes, [b"one\ntwo\nthree\n"]);
+    }
+
+    #[test]
+    fn nobody_waits_for_lines_that_cannot_be_written() {
+        let mut destination = Destination { writes: Vec::new(), room: 0 };
+        let (mut lines, written) = gathered(&mut destination);
+        lines.write_all(b"short\n").expect("a line is taken");
+        lines.flush().expect_err("there is no room");
+        assert_eq!(written.load(Ordering::Relaxed), 1);
+        lines.write_all(b"short\n").expect("a line is taken");
+        lines.write_all(&[b'x'; 100_000]).expect_err("there is no room");
+        assert_eq!(written.load(Ordering::Relaxed), 3);
     }
 }

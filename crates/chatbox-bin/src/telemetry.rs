@@ -2,7 +2,7 @@
 
 use chatbox_core::{CloseCode, Closing, Connection, Ended, Observer, Refusal};
 use chatbox_shutdown::Phase;
-use metrics::{Counter, Gauge, counter, gauge, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -140,6 +140,7 @@ pub(crate) fn on_memory(outboxes: usize, rings: usize) {
 pub(crate) struct Connections {
     active: Gauge,
     opened: Counter,
+    duration: Histogram,
 }
 
 impl Connections {
@@ -147,7 +148,11 @@ impl Connections {
         for reason in REFUSALS {
             counter!("chatbox_connections_refused_total", "reason" => *reason).increment(0);
         }
-        Self { active: gauge!("chatbox_connections_active"), opened: counter!("chatbox_connections_opened_total") }
+        Self {
+            active: gauge!("chatbox_connections_active"),
+            opened: counter!("chatbox_connections_opened_total"),
+            duration: histogram!("chatbox_connection_duration_seconds"),
+        }
     }
 }
 
@@ -218,7 +223,7 @@ impl Observer for Connections {
 
     fn on_ended(&self, connection: &Connection, ended: &Ended, lasted: Duration) {
         self.active.decrement(1.0);
-        histogram!("chatbox_connection_duration_seconds").record(lasted.as_secs_f64());
+        self.duration.record(lasted.as_secs_f64());
         let code = code_label(ended.code);
         counter!("chatbox_connections_closed_total", "code" => code, "by" => ended.by.as_str()).increment(1);
         if let Some(kind) = ended.error {
