@@ -6,6 +6,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 /// Keeps this thread, with the clients, off the server's processor. Dropped, it may run anywhere again.
 pub(crate) struct Apart {
     all: CpuSet,
+    clients: CpuSet,
 }
 
 impl Apart {
@@ -19,12 +20,17 @@ impl Apart {
         if all.count() > 1 {
             clients.unset(first);
         }
-        let apart = Self { all };
+        let apart = Self { all, clients };
         // A child runs where its parent does.
         sched_setaffinity(None, &server)?;
         let started = start()?;
         sched_setaffinity(None, &clients)?;
         Ok((started, apart))
+    }
+
+    /// Whether the clients have processors of their own, and take nothing from the server when they do not sleep.
+    pub(crate) fn have_their_own(&self) -> bool {
+        self.clients.count() < self.all.count()
     }
 }
 

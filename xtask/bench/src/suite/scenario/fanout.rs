@@ -22,8 +22,8 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 }
 
 fn measure(bench: &Bench, peer: Peer, members: usize, pace: Pace) -> Result<Vec<Measure>> {
-    let (started, _apart) = bench.programs.start_apart(peer)?;
-    let mut fleet = Fleet::new()?;
+    let (started, apart) = bench.programs.start_apart(peer)?;
+    let mut fleet = Fleet::beside(apart.as_ref())?;
     let everyone = (0..members).map(|user| Member::of(user, "room")).chain([Member::alone("publisher")]);
     fleet.join(started.server.address(), PATH, everyone)?;
     let room = [Room { name: "room".to_owned(), sender: members, members }];

@@ -20,8 +20,8 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 }
 
 fn measure(bench: &Bench, peer: Peer, rooms: usize) -> Result<Vec<Measure>> {
-    let (started, _apart) = bench.programs.start_apart(peer)?;
-    let mut fleet = Fleet::new()?;
+    let (started, apart) = bench.programs.start_apart(peer)?;
+    let mut fleet = Fleet::beside(apart.as_ref())?;
     let name = |room: usize| format!("room-{room}");
     let everyone = (0..rooms * MEMBERS).map(|user| Member::of(user, name(user / MEMBERS)));
     fleet.join(started.server.address(), PATH, everyone)?;
