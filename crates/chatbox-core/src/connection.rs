@@ -48,7 +48,7 @@ pub struct Closing {
 #[repr(C)]
 pub struct Connection {
     wake: Wake,
-    /// One of `SERVE`, `CLOSE`, `CUT`: what `closing` says, readable without the lock.
+    /// One of `SERVE`, `CLOSE`, `CUT`, `ENDED`: what `closing` says, readable without the lock.
     level: AtomicU8,
     ticked: AtomicBool,
     /// Whether there is an outbox, readable without the lock.
@@ -71,6 +71,8 @@ struct Mail {
 const SERVE: u8 = 0;
 const CLOSE: u8 = 1;
 const CUT: u8 = 2;
+/// Set under the lock of the mail, so that nothing is queued behind it.
+const ENDED: u8 = 3;
 
 impl Connection {
     pub(crate) fn new(id: u64, user: Arc<str>, limits: Arc<OutboxLimits>, slot: usize) -> Self {
@@ -101,7 +103,7 @@ impl Connection {
     }
 
     /// Queues complete encoded frames for this connection alone; `encode` appends them to the buffer it is given.
-    /// They are dropped if the session has ended or has written its Close.
+    /// They are dropped if the session has ended, or has put its Close behind what was queued before.
     ///
     /// Never waits. The outbox is bounded by not reading from the peer while it is full (see [`is_full`](Self::is_full)).
     pub fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) {
@@ -159,9 +161,23 @@ impl Connection {
         self.wake.force();
     }
 
+    /// The session has ended: what is queued will not be written, and neither will what comes.
+    pub(crate) fn retire(&self) {
+        let mut mail = self.mail();
+        self.level.store(ENDED, Ordering::Release);
+        self.mailed.store(false, Ordering::Relaxed);
+        let held = mail.outbox.take().map_or(0, |outbox| outbox.held());
+        drop(mail);
+        self.limits.give_back(held);
+    }
+
     fn enqueue(&self, encode: impl FnOnce(&mut Vec<u8>)) {
-        let grown = self.with_outbox(|outbox| outbox.push(encode));
-        self.limits.take(grown);
+        self.with_outbox(|outbox| {
+            // Under the lock, and so before `retire` can give it back.
+            if self.level.load(Ordering::Relaxed) != ENDED {
+                self.limits.take(outbox.push(encode));
+            }
+        });
     }
 
     /// Changes the outbox, which is there only while it has something to remember.
@@ -186,7 +202,7 @@ impl Connection {
     }
 
     fn mail(&self) -> MutexGuard<'_, Mail> {
-        // Only `encode` of `push` can panic under this lock; what it had appended stays, nothing else is touched.
+        // Only `encode` of `push` can panic under this lock; what it had appended is taken back, nothing else is touched.
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -295,6 +311,7 @@ impl Drop for Reply {
 mod tests {
     use super::*;
     use crate::close::CloseCode;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     fn connection() -> Arc<Connection> {
         connection_of(&Arc::new(OutboxLimits::new(100, 1_000)))
@@ -354,6 +371,41 @@ mod tests {
         assert_eq!(limits.used(), 0);
         modest.push(|buffer| buffer.push(0));
         assert!(!modest.is_full());
+    }
+
+    #[test]
+    fn an_encoder_that_panics_leaves_nothing_behind() {
+        let limits = Arc::new(OutboxLimits::new(100, 1_000));
+        let connection = connection_of(&limits);
+        connection.push(|buffer| buffer.extend([1; 3]));
+        let panicking = AssertUnwindSafe(|| {
+            connection.push(|buffer| {
+                buffer.extend([2; 3]);
+                panic!("half a frame");
+            });
+        });
+        catch_unwind(panicking).expect_err("it panics");
+        connection.push(|buffer| buffer.extend([3; 3]));
+        assert_eq!(limits.used(), 6);
+        assert_eq!(connection.take_outbox(), Some(vec![1, 1, 1, 3, 3, 3]));
+    }
+
+    #[test]
+    fn what_an_ended_connection_holds_counts_no_more() {
+        let limits = Arc::new(OutboxLimits::new(100, 1_000));
+        let connection = connection_of(&limits);
+        let reply = connection.owe(50);
+        connection.push(|buffer| buffer.extend([0; 60]));
+        assert_eq!(limits.used(), 60);
+        connection.retire();
+        assert_eq!(limits.used(), 0);
+        // Nothing that comes late is kept.
+        reply.send(|buffer| buffer.extend([0; 50]));
+        connection.push(|buffer| buffer.extend([0; 60]));
+        assert_eq!((limits.used(), connection.take_outbox()), (0, None));
+        assert_eq!(connection.command(), Command::Cut);
+        drop(connection);
+        assert_eq!(limits.used(), 0);
     }
 
     #[test]

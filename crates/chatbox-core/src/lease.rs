@@ -47,6 +47,8 @@ impl Lease {
 
     fn give_back(&mut self, ended: &Ended) {
         let Some(registry) = self.registry.take() else { return };
+        // Others may hold the connection for a while yet; what it had queued need not last as long.
+        self.connection.retire();
         if let Some(opened) = self.opened {
             let lasted = Duration::from_micros(micros(registry.began.elapsed()).saturating_sub(opened.get()));
             registry.observer.on_ended(&self.connection, ended, lasted);

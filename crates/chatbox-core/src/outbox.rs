@@ -15,11 +15,14 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// Returns by how many bytes it has grown.
+    /// Returns by how many bytes it has grown. What an `encode` that panics has written is taken back: half a frame would be the end of
+    /// all that come after it.
     pub(crate) fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
         let before = self.queued.len();
-        encode(&mut self.queued);
-        self.queued.len() - before
+        let mut unfinished = Unfinished { queued: &mut self.queued, whole: before };
+        encode(unfinished.queued);
+        unfinished.whole = unfinished.queued.len();
+        unfinished.whole - before
     }
 
     /// Everything that is queued; the buffer goes with it, so an idle outbox holds no memory.
@@ -60,5 +63,17 @@ impl Outbox {
 
     pub(crate) fn is_full(&self, limit: usize) -> bool {
         self.held() + self.reserved >= limit
+    }
+}
+
+/// A buffer that is being appended to. Dropped, it is cut to what is whole.
+struct Unfinished<'a> {
+    queued: &'a mut Vec<u8>,
+    whole: usize,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.queued.truncate(self.whole);
     }
 }

@@ -69,7 +69,12 @@ impl IntoResponse for Rejection {
         let body = format!(r#"{{"error":"{}","message":"{self}"}}"#, self.code());
         let mut response = (self.status(), [(header::CONTENT_TYPE, "application/json")], body).into_response();
         if self == Self::WebSocketVersion {
-            response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, header::HeaderValue::from_static("13"));
+            // RFC 9110 section 15.5.22 wants the first two, which say the same of any 426.
+            for (name, value) in
+                [(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade"), (header::SEC_WEBSOCKET_VERSION, "13")]
+            {
+                response.headers_mut().insert(name, header::HeaderValue::from_static(value));
+            }
         }
         response
     }

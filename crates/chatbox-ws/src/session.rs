@@ -23,6 +23,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+pub(crate) use timing::Heartbeat;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// How often a session goes round before it lets others run.
@@ -45,6 +46,8 @@ pub(crate) struct Session<S, H> {
     handler: H,
     /// The handler has panicked: nobody knows what state it is in.
     panicked: bool,
+    /// How many pings the peer was sent since it was last heard.
+    unanswered: u16,
     shared: Arc<Shared>,
     decoder: Decoder,
     /// Read but not yet decoded, because the application could take no more.
@@ -79,6 +82,7 @@ where
             io,
             handler,
             panicked: false,
+            unanswered: 0,
             shared,
             decoder: Decoder::default(),
             backlog: (!buffered.is_empty()).then(|| Backlog::of(buffered)),
@@ -97,7 +101,7 @@ where
 
     /// Goes round until nothing moves. An error is the end.
     fn drive(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<(), Ended> {
-        self.on_time(lease)?;
+        let mut called = lease.connection().take_tick();
         for _ in 0..TURNS {
             self.obey(lease)?;
             let input = self.poll_input(lease, cx)?;
@@ -107,11 +111,26 @@ where
             let advanced = dry && self.advance(lease, owed, cx)?;
             // A write or an answer may have made the room in the outbox that reading waits for.
             let unblocked = input == Input::Full && !lease.connection().is_full();
-            if !(advanced || unblocked || input == Input::Moved) {
-                self.book(lease);
-                return Ok(());
+            if advanced || unblocked || input == Input::Moved {
+                continue;
             }
+            if matches!(input, Input::Held | Input::Full) {
+                // Silence counts only while somebody listens.
+                self.hear();
+            }
+            // Deadlines are judged last: what lies in the socket came before this poll, however late that is.
+            if std::mem::take(&mut called) {
+                self.on_time(lease)?;
+                continue;
+            }
+            self.book(lease);
+            return Ok(());
         }
+        // Who is never at rest has deadlines all the same.
+        if called {
+            self.on_time(lease)?;
+        }
+        self.book(lease);
         cx.waker().wake_by_ref();
         Ok(())
     }

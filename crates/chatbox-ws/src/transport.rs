@@ -2,7 +2,7 @@
 
 use crate::decode::Accept;
 use crate::handler::Handler;
-use crate::session::Leased;
+use crate::session::{Heartbeat, Leased};
 use crate::wheel::Wheel;
 use bytes::Bytes;
 use chatbox_core::{CloseReason, Lease};
@@ -51,6 +51,7 @@ pub struct Transport {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) wheel: Arc<Wheel>,
+    pub(crate) heartbeat: Heartbeat,
 }
 
 /// When a connection is closed whatever it does, for instance because its credentials expire.
@@ -72,7 +73,9 @@ impl Transport {
             .min(settings.write_timeout)
             .min(settings.close_handshake);
         let tick = (shortest / 10).clamp(Duration::from_millis(2), Duration::from_millis(100));
-        Self { shared: Arc::new(Shared { settings, wheel: Wheel::start(tick) }) }
+        let wheel = Wheel::start(tick);
+        let heartbeat = Heartbeat::new(&wheel, &settings);
+        Self { shared: Arc::new(Shared { settings, wheel, heartbeat }) }
     }
 
     /// The settings it was made with.

@@ -47,8 +47,10 @@ impl Backlog {
 pub(super) enum Input {
     /// Something was read; there may be more.
     Moved,
-    /// The socket has nothing, or the application can take nothing; either will wake the task.
+    /// The socket has nothing; it will wake the task.
     Idle,
+    /// The application can take nothing; it will wake the task.
+    Held,
     /// The outbox is full: nothing is taken until it has room.
     Full,
 }
@@ -64,8 +66,6 @@ where
             return Ok(Input::Idle);
         }
         if let Some(held) = self.held(lease, cx) {
-            // Silence counts only while somebody listens.
-            self.hear();
             return Ok(held);
         }
         if let Some(mut backlog) = self.backlog.take() {
@@ -113,7 +113,7 @@ where
         }
         match self.guard(|handler| handler.poll_ready(lease.connection(), cx)) {
             Some(Poll::Ready(())) => None,
-            Some(Poll::Pending) => Some(Input::Idle),
+            Some(Poll::Pending) => Some(Input::Held),
             None => {
                 self.close_with(lease, internal_error(), ClosedBy::Server);
                 None

@@ -22,7 +22,7 @@ pub(super) enum Phase {
     AwaitingEcho { code: CloseCode, deadline: Tick },
     /// Our side of the stream is shut; input is discarded until the peer has shut its own, so that no unread byte turns
     /// our FIN into a reset that could destroy the Close on its way.
-    Lingering { code: CloseCode, by: ClosedBy, deadline: Tick },
+    Lingering { code: CloseCode, by: ClosedBy, deadline: Tick, shut: bool },
 }
 
 impl Phase {
@@ -59,22 +59,36 @@ where
             &Phase::AwaitingEcho { code, .. } if self.peer_close.is_some() || self.ear != Ear::Open => {
                 self.finish(code, ClosedBy::Server, cx)?;
             }
+            Phase::Lingering { shut: false, .. } => {
+                self.shut(cx);
+                return Ok(false);
+            }
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Shuts our side of the stream, or goes on with that.
+    fn shut(&mut self, cx: &mut Context<'_>) {
+        // A failure shows up when reading.
+        let is_over = Pin::new(&mut self.io).poll_shutdown(cx).is_ready();
+        if let Phase::Lingering { shut, .. } = &mut self.phase {
+            *shut = is_over;
+        }
     }
 
     /// No frame will be sent or read any more. With both Closes exchanged and nothing unread the socket can be closed at
     /// once; otherwise our side is shut, and the peer given the time of a close handshake to shut its own.
     fn finish(&mut self, code: CloseCode, by: ClosedBy, cx: &mut Context<'_>) -> Result<(), Ended> {
         if self.is_all_read(cx) {
+            // A stream of more than bytes may have a farewell of its own; what it cannot say at once stays unsaid.
+            self.shut(cx);
             return Err(Ended::closed(code, by));
         }
         let deadline = self.shared.wheel.after(self.shared.settings.close_handshake);
         self.ear = Ear::Deaf;
-        self.phase = Phase::Lingering { code, by, deadline };
-        // A failure shows up when reading; a stream that cannot be shut at once is shut when it is dropped.
-        let _ = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.phase = Phase::Lingering { code, by, deadline, shut: false };
+        self.shut(cx);
         Ok(())
     }
 

@@ -4,7 +4,8 @@ use super::Session;
 use super::phase::Phase;
 use crate::frame;
 use crate::handler::Handler;
-use crate::wheel::Tick;
+use crate::transport::Settings;
+use crate::wheel::{Tick, Wheel};
 use chatbox_core::{CloseCode, CloseReason, ClosedBy, Ended, Lease};
 use std::num::NonZero;
 use std::time::Duration;
@@ -14,16 +15,34 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// what was written before, which lies in buffers that may hold minutes of it.
 const SLOWEST: u32 = 16 * 1024;
 
+/// How silence is measured, in ticks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heartbeat {
+    /// From the peer's last sign of life, or the last ping, to the next ping.
+    interval: Tick,
+    /// How many pings fit into the time after which silence is too long.
+    pings: u16,
+    /// What is left of that time after the last of them.
+    grace: Tick,
+}
+
+impl Heartbeat {
+    pub(crate) fn new(wheel: &Wheel, settings: &Settings) -> Self {
+        // A moment is rounded down to its tick; one more keeps the time after it whole.
+        let [interval, timeout] =
+            [settings.heartbeat_interval, settings.heartbeat_timeout].map(|duration| wheel.ticks(duration) + 1);
+        let pings = u16::try_from((timeout - 1) / interval).unwrap_or(u16::MAX);
+        Self { interval, pings, grace: timeout - u32::from(pings) * interval }
+    }
+}
+
 impl<S, H> Session<S, H>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Handler,
 {
-    /// Does what has come due, if the wheel has called.
+    /// Does what has come due. To be called when the wheel has.
     pub(super) fn on_time(&mut self, lease: &Lease) -> Result<(), Ended> {
-        if !lease.connection().take_tick() {
-            return Ok(());
-        }
         let now = self.shared.wheel.now();
         // A wake-up that an earlier one has replaced comes all the same; booking again for it would never end.
         self.booked = self.booked.filter(|booked| now < booked.get());
@@ -31,7 +50,7 @@ where
         match self.phase {
             Phase::Open | Phase::Settling(_) => self.check_peer(lease, now),
             Phase::AwaitingEcho { deadline, .. } if now >= deadline => Err(self.timed_out("close_timeout")),
-            Phase::Lingering { code, by, deadline } if now >= deadline => {
+            Phase::Lingering { code, by, deadline, .. } if now >= deadline => {
                 // With both Closes exchanged the handshake is complete; the peer only keeps its socket.
                 Err(if self.peer_close.is_some() { Ended::closed(code, by) } else { self.timed_out("close_timeout") })
             }
@@ -60,19 +79,26 @@ where
     }
 
     fn next_ping(&self) -> Tick {
-        self.heard.max(self.pinged) + self.shared.wheel.ticks(self.shared.settings.heartbeat_interval) + 1
+        self.heard.max(self.pinged) + self.shared.heartbeat.interval
     }
 
-    /// When the peer's silence has lasted too long. `heard` is rounded down to its tick, which must not shorten the time.
+    /// When the peer's silence has lasted too long. `heard` is rounded down to its tick, which must not shorten the time. A peer that has
+    /// not been asked as often as it should have been, because this process was stopped for a while, is asked first.
     fn peer_deadline(&self) -> Tick {
+        let Heartbeat { pings, grace, .. } = self.shared.heartbeat;
+        if self.unanswered < pings {
+            return Tick::MAX;
+        }
         let reading = Duration::from_millis(u64::from(self.unheard) * 1_000 / u64::from(SLOWEST));
-        self.heard + self.shared.wheel.ticks(self.shared.settings.heartbeat_timeout + reading) + 1
+        let timeout = self.shared.settings.heartbeat_timeout.saturating_add(reading);
+        (self.heard + self.shared.wheel.ticks(timeout) + 1).max(self.pinged + grace)
     }
 
     /// The peer has shown that it lives.
     pub(super) fn hear(&mut self) {
         self.heard = self.shared.wheel.now();
         self.unheard = 0;
+        self.unanswered = 0;
     }
 
     /// When a write that makes no progress has lasted too long. A peer that is being closed has the time of a close handshake.
@@ -116,6 +142,7 @@ where
         }
         if now >= self.next_ping() {
             self.pinged = now;
+            self.unanswered = self.unanswered.saturating_add(1);
             lease.connection().push(frame::ping);
         }
         Ok(())

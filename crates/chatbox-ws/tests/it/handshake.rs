@@ -188,6 +188,8 @@ async fn bad_requests_are_refused() {
         assert_eq!(answer.status, status, "{line} {changes:?}");
         // Section 4.4: which version is spoken.
         assert_eq!(answer.header("sec-websocket-version"), version.then_some("13"));
+        // RFC 9110 section 15.5.22: what to upgrade to.
+        assert_eq!(answer.header("upgrade"), version.then_some("websocket"));
         assert_eq!(answer.header("content-type"), Some("application/json"));
         if !line.starts_with("HEAD") {
             let body = answer.body().await;

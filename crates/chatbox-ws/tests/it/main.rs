@@ -7,6 +7,7 @@ mod drain;
 mod examples;
 mod flow;
 mod handshake;
+mod late;
 mod service;
 mod sockets;
 mod talk;

@@ -100,7 +100,9 @@ async fn what_never_expires_does_not_expire_at_once() {
         let expiry = Expiry { after, reason: CloseReason::new(CloseCode::POLICY, "token expired") };
         let (mut client, _) = service.connect_with(Echo, bytes::Bytes::new(), Some(expiry));
         sleep(Duration::from_secs(600)).await;
-        client.text("hello").await;
-        assert_eq!(client.next().await, Got::text("hello"));
+        // Long enough to give the peer time to read it, beside all the time there is.
+        let text = "hello".repeat(100);
+        client.text(&text).await;
+        assert_eq!(client.next().await, Got::text(&text));
     }
 }
