@@ -3,7 +3,7 @@
 use crate::config::{ConfigError, Log, LogFormat};
 use crate::report::ServiceReport;
 use serde::Serialize;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -24,7 +24,7 @@ struct Sink {
     _guard: WorkerGuard,
     dropped: ErrorCounter,
     queued: Counted<NonBlocking>,
-    written: Arc<AtomicU64>,
+    tally: Arc<Tally>,
     pretty: bool,
 }
 
@@ -63,10 +63,10 @@ impl Logging {
         Ok(Self { sinks })
     }
 
-    /// How many lines were dropped: none, unless the writing thread has died.
+    /// How many lines were dropped: none, unless the writing thread has died, or they could not be written.
     #[must_use]
     pub(crate) fn dropped(&self) -> u64 {
-        self.sinks.iter().map(|sink| sink.dropped.dropped_lines() as u64).sum()
+        self.sinks.iter().map(|sink| sink.dropped.dropped_lines() as u64 + sink.lost()).sum()
     }
 
     /// Writes the report as the last line, and waits until every line is out, at most this long. The guards' own wait is
@@ -83,9 +83,9 @@ impl Logging {
         while missing() > 0 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
-        let lost = missing();
+        let lost = missing() + self.sinks.iter().map(Sink::lost).sum::<u64>();
         if lost > 0 {
-            let _ = writeln!(io::stderr(), "chatbox: {lost} log lines could not be written within {at_most:?}");
+            let _ = writeln!(io::stderr(), "chatbox: {lost} log lines could not be written, or not within {at_most:?}");
         }
     }
 }
@@ -124,19 +124,23 @@ fn last_line(report: &ServiceReport, pretty: bool) -> String {
 
 impl Sink {
     fn missing(&self) -> u64 {
-        // In this order: a line that is counted as written was counted as queued before.
-        let written = self.written.load(Ordering::Acquire);
-        self.queued.count.load(Ordering::Acquire).saturating_sub(written)
+        // In this order: a line that is counted as done was counted as queued before.
+        let done = self.tally.done.load(Ordering::Acquire);
+        self.queued.count.load(Ordering::Acquire).saturating_sub(done)
+    }
+
+    fn lost(&self) -> u64 {
+        self.tally.lost.load(Ordering::Acquire)
     }
 }
 
 fn sink(writer: impl Write + Send + 'static, pretty: bool) -> (Counted<NonBlocking>, Sink) {
-    let (queued, written) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
-    let writer = Gathered { inner: BufWriter::new(writer), gathered: 0, written: Arc::clone(&written) };
+    let (queued, tally) = (Arc::<AtomicU64>::default(), Arc::<Tally>::default());
+    let writer = Gathered::new(writer, Arc::clone(&tally));
     let (writer, guard) = NonBlockingBuilder::default().lossy(false).thread_name("chatbox-log").finish(writer);
     let dropped = writer.error_counter();
     let writer = Counted { inner: writer, count: queued };
-    (writer.clone(), Sink { _guard: guard, dropped, queued: writer, written, pretty })
+    (writer.clone(), Sink { _guard: guard, dropped, queued: writer, tally, pretty })
 }
 
 fn layer(writer: Counted<NonBlocking>, pretty: bool, colours: bool) -> Box<dyn Layer<Registry> + Send + Sync> {
@@ -170,36 +174,57 @@ impl<W: Write> Write for Counted<W> {
 
 /// Gathers the lines that have come by the time that they are written: in a drain there is one for each connection, and a write for
 /// each would be a twentieth of its processor time. The writing thread flushes whenever it finds no more.
-struct Gathered<W: Write> {
-    inner: BufWriter<W>,
-    /// Lines that may not be out yet.
-    gathered: u64,
-    /// Lines that are out.
-    written: Arc<AtomicU64>,
+struct Gathered<W> {
+    inner: W,
+    buffer: Vec<u8>,
+    /// Lines in the buffer.
+    lines: u64,
+    tally: Arc<Tally>,
+}
+
+/// What became of the lines.
+#[derive(Default)]
+struct Tally {
+    /// Out, or lost: nobody is to wait for what cannot be written.
+    done: AtomicU64,
+    lost: AtomicU64,
 }
 
 impl<W: Write> Gathered<W> {
-    fn count(&mut self) {
-        self.written.fetch_add(std::mem::take(&mut self.gathered), Ordering::AcqRel);
+    /// More than this is written at once.
+    const ENOUGH: usize = 8 * 1024;
+
+    fn new(inner: W, tally: Arc<Tally>) -> Self {
+        Self { inner, buffer: Vec::new(), lines: 0, tally }
+    }
+
+    fn write_out(&mut self) {
+        let written = self.inner.write_all(&self.buffer).and_then(|()| self.inner.flush());
+        let lines = std::mem::take(&mut self.lines);
+        self.buffer.clear();
+        // Before a waiting `finish` learns that they are done.
+        self.tally.lost.fetch_add(if written.is_ok() { 0 } else { lines }, Ordering::AcqRel);
+        self.tally.done.fetch_add(lines, Ordering::AcqRel);
     }
 }
 
+/// Never fails: the writing thread could do nothing about it, and has more to write.
 impl<W: Write> Write for Gathered<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         // The writing thread hands over whole lines.
-        let result = self.inner.write_all(line);
-        self.gathered += 1;
-        if result.is_err() {
-            // Nobody is to wait for what cannot be written.
-            self.count();
+        self.buffer.extend_from_slice(line);
+        self.lines += 1;
+        if self.buffer.len() >= Self::ENOUGH {
+            self.write_out();
         }
-        result.map(|()| line.len())
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let result = self.inner.flush();
-        self.count();
-        result
+        if self.lines > 0 {
+            self.write_out();
+        }
+        Ok(())
     }
 }
 
@@ -233,34 +258,41 @@ mod tests {
         }
     }
 
-    fn gathered(destination: &mut Destination) -> (Gathered<&mut Destination>, Arc<AtomicU64>) {
-        let written = Arc::<AtomicU64>::default();
-        (Gathered { inner: BufWriter::new(destination), gathered: 0, written: Arc::clone(&written) }, written)
+    fn counts(tally: &Tally) -> (u64, u64) {
+        (tally.done.load(Ordering::Relaxed), tally.lost.load(Ordering::Relaxed))
     }
 
     #[test]
-    fn lines_leave_together_and_count_as_written_once_they_are_out() {
-        let mut destination = Destination { writes: Vec::new(), room: 1_000 };
-        let (mut lines, written) = gathered(&mut destination);
+    fn lines_leave_together_and_count_once_they_are_out() {
+        let mut destination = Destination { writes: Vec::new(), room: 100_000 };
+        let tally = Arc::<Tally>::default();
+        let mut lines = Gathered::new(&mut destination, Arc::clone(&tally));
         for line in ["one\n", "two\n", "three\n"] {
             lines.write_all(line.as_bytes()).expect("a line is taken");
         }
-        assert_eq!(written.load(Ordering::Relaxed), 0);
+        assert_eq!(counts(&tally), (0, 0));
         lines.flush().expect("there is room");
-        assert_eq!(written.load(Ordering::Relaxed), 3);
-        drop(lines);
-        assert_eq!(destination.writes, [b"one\ntwo\nthree\n"]);
+        assert_eq!(counts(&tally), (3, 0));
+        // What is enough for a write does not wait for the end.
+        let long = [b'x'; 9_000];
+        lines.write_all(&long).expect("a line is taken");
+        assert_eq!(counts(&tally), (4, 0));
+        lines.flush().expect("nothing is left");
+        assert_eq!(destination.writes, [&b"one\ntwo\nthree\n"[..], &long]);
     }
 
     #[test]
-    fn nobody_waits_for_lines_that_cannot_be_written() {
-        let mut destination = Destination { writes: Vec::new(), room: 0 };
-        let (mut lines, written) = gathered(&mut destination);
+    fn lines_that_cannot_be_written_are_lost_and_said_to_be_and_not_waited_for() {
+        let mut destination = Destination { writes: Vec::new(), room: 10 };
+        let tally = Arc::<Tally>::default();
+        let mut lines = Gathered::new(&mut destination, Arc::clone(&tally));
+        lines.write_all(b"far too long\n").expect("a line is taken");
+        lines.flush().expect("it never fails");
+        assert_eq!(counts(&tally), (1, 1));
+        // They are not in the way of the next.
         lines.write_all(b"short\n").expect("a line is taken");
-        lines.flush().expect_err("there is no room");
-        assert_eq!(written.load(Ordering::Relaxed), 1);
-        lines.write_all(b"short\n").expect("a line is taken");
-        lines.write_all(&[b'x'; 100_000]).expect_err("there is no room");
-        assert_eq!(written.load(Ordering::Relaxed), 3);
+        lines.flush().expect("it never fails");
+        assert_eq!(counts(&tally), (2, 1));
+        assert_eq!(destination.writes, [b"short\n"]);
     }
 }

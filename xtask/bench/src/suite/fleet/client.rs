@@ -24,6 +24,8 @@ pub(super) struct Client {
     outbox: Vec<u8>,
     paused: bool,
     watched: EventFlags,
+    /// Writing found that the server had reset the connection. Reading may find nothing but its end.
+    reset: bool,
 }
 
 impl Client {
@@ -47,6 +49,7 @@ impl Client {
             outbox: Vec::new(),
             paused: false,
             watched: EventFlags::IN,
+            reset: false,
         })
     }
 
@@ -76,7 +79,7 @@ impl Client {
         wire::append(wire::TEXT, Some(MASK), text.as_bytes(), &mut self.outbox);
     }
 
-    /// Writes what the kernel takes. A failure shows up when reading.
+    /// Writes what the kernel takes. That the connection has ended is reported when it is read.
     pub(super) fn flush(&mut self) {
         if self.outbox.is_empty() {
             return;
@@ -85,7 +88,10 @@ impl Client {
             match stream.write(&self.outbox) {
                 Ok(written) => drop(self.outbox.drain(..written)),
                 Err(error) if would_block(&error) => {}
-                Err(_) => self.outbox.clear(),
+                Err(error) => {
+                    self.reset |= is_reset(&error);
+                    self.outbox.clear();
+                }
             }
         }
     }
@@ -94,17 +100,21 @@ impl Client {
     pub(super) fn read(&mut self, buffer: &mut [u8], report: &mut impl FnMut(What)) -> Result<()> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         match stream.read(buffer) {
-            Ok(0) => self.end(false, report),
+            Ok(0) => {
+                // A reset behind the server's FIN is no error of this read.
+                let error = stream.take_error()?;
+                self.end(error.as_ref().is_some_and(is_reset), report);
+            }
             Ok(length) => self.receive(&mut buffer[..length], report)?,
             Err(error) if would_block(&error) => {}
-            Err(error) => self.end(error.kind() == io::ErrorKind::ConnectionReset, report),
+            Err(error) => self.end(is_reset(&error), report),
         }
         Ok(())
     }
 
     fn end(&mut self, reset: bool, report: &mut impl FnMut(What)) {
         self.stream = None;
-        report(What::Gone { reset });
+        report(What::Gone { reset: reset || self.reset });
     }
 
     /// Takes in bytes. In the usual case they are whole frames, and need no memory.
@@ -170,5 +180,55 @@ impl Client {
             bail!("the server refuses: {}", String::from_utf8_lossy(json));
         }
         Ok(())
+    }
+}
+
+/// What the kernel says of a connection that the other side has reset: before it has shut its own side, and after.
+fn is_reset(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    /// How a connection ends at whose end a server does that.
+    fn ending(end: impl FnOnce(TcpStream) + Send + 'static) -> What {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            let (mut request, mut byte) = (Vec::new(), [0]);
+            while !request.ends_with(b"\r\n\r\n") {
+                stream.read_exact(&mut byte).unwrap();
+                request.push(byte[0]);
+            }
+            stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x88\x02\x03\xe9").unwrap();
+            end(stream);
+        });
+        let mut client = Client::connect(address, "/", &Member::alone(1)).unwrap();
+        client.stream().unwrap().set_nonblocking(false).unwrap();
+        let mut last = None;
+        while client.stream.is_some() {
+            client.read(&mut [0; 1024], &mut |what| last = Some(what)).unwrap();
+        }
+        server.join().unwrap();
+        last.unwrap()
+    }
+
+    #[test]
+    fn a_server_that_awaits_the_answer_to_its_close_resets_nothing() {
+        let end = ending(|mut stream| {
+            let mut close = [0; 8];
+            stream.read_exact(&mut close).unwrap();
+            assert_eq!(close[..2], [0x88, 0x82]);
+        });
+        assert_eq!(end, What::Gone { reset: false });
+    }
+
+    #[test]
+    fn one_that_does_not_is_seen_to_reset() {
+        assert_eq!(ending(drop), What::Gone { reset: true });
     }
 }
