@@ -91,7 +91,7 @@ impl Member {
     pub fn on_closing(&mut self) {
         self.joining = None;
         for subscription in &mut self.subscriptions {
-            subscription.freeze();
+            subscription.freeze(&self.shared);
         }
     }
 
@@ -233,10 +233,22 @@ impl Member {
 
 impl Source for Member {
     fn pull(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        for at in 0..self.subscriptions.len() {
-            self.subscriptions[at].pull(&self.shared, cx, batch);
-            if batch.is_full() {
-                self.subscriptions.rotate_left(at + 1);
+        // The store is read for one room at a time: what it has brought stays in memory until the client has taken it.
+        let mut readers = self.subscriptions.iter().filter(|subscription| subscription.is_reading()).count();
+        loop {
+            let mut denied = false;
+            for at in 0..self.subscriptions.len() {
+                let subscription = &mut self.subscriptions[at];
+                let reads = subscription.is_reading();
+                denied |= subscription.pull(&self.shared, cx, batch, reads || readers == 0).is_denied();
+                readers = readers - usize::from(reads) + usize::from(subscription.is_reading());
+                if batch.is_full() {
+                    self.subscriptions.rotate_left(at + 1);
+                    return;
+                }
+            }
+            // Whoever was denied has its turn now; or it is pulled when the reader is, which will be woken.
+            if !denied || readers > 0 {
                 return;
             }
         }

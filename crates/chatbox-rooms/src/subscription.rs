@@ -3,12 +3,16 @@
 use crate::ring::{Chunk, ChunkBuilder};
 use crate::room::Room;
 use crate::rooms::Shared;
+use bytes::Bytes;
 use chatbox_core::{Batch, Connection};
 use chatbox_protocol::{ErrorCode, ServerMessage, Timestamp};
-use chatbox_store::{BoxFuture, Stored};
+use chatbox_store::{StoreError, Stored};
+use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// How many messages one read of the store fetches.
 const PAGE: usize = 256;
@@ -24,27 +28,78 @@ pub(crate) struct Subscription {
     room: Arc<Room>,
     /// The `seq` up to which everything has been pulled.
     cursor: u64,
-    /// Present while the cursor lies behind the ring.
-    catching_up: Option<Box<CatchUp>>,
+    /// Present while the cursor lies behind the ring, or frames are left of a room that it has been taken off.
+    apart: Option<Box<Apart>>,
     place: u32,
-    /// How many messages may still be pulled: [`ENDLESS`], or what is left once the connection is closing.
-    left: u32,
+    /// Nothing more is taken from the room.
+    frozen: bool,
 }
 
-/// All that will ever come.
-const ENDLESS: u32 = u32::MAX;
+/// What a pull came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pulled {
+    /// All that there is now, or as much as the batch takes.
+    All,
+    /// There is more in the store, which was not to be read.
+    Denied,
+}
+
+impl Pulled {
+    pub(crate) fn is_denied(self) -> bool {
+        self == Self::Denied
+    }
+}
+
+/// What comes from elsewhere than the room's ring.
+enum Apart {
+    CatchingUp(CatchUp),
+    /// What was queued when the connection was told to close.
+    Frozen(VecDeque<Bytes>),
+}
 
 /// Reading from the store what the ring no longer has.
 struct CatchUp {
     shared: Arc<Shared>,
-    reading: Option<BoxFuture<'static, Vec<Stored>>>,
+    reading: Option<Reading>,
     page: Option<Chunk>,
 }
 
+/// A read of the store in a task of its own: it must not stand still, with what it holds of the store, because a client does not read
+/// and nobody asks for its outcome. Dropping it ends it.
+struct Reading(JoinHandle<Found>);
+
+/// What a read found.
+enum Found {
+    Messages(Vec<Stored>),
+    /// No message, because they were removed up to this `seq`.
+    Gone(u64),
+}
+
+impl Reading {
+    fn begin(shared: &Arc<Shared>, room: &Arc<Room>, after: u64) -> Self {
+        Self(tokio::spawn(read(Arc::clone(shared), Arc::clone(room), after)))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Found> {
+        match Pin::new(&mut self.0).poll(cx) {
+            Poll::Ready(Ok(found)) => Poll::Ready(found),
+            Poll::Ready(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // Cancelled: the runtime ends, and this session with it.
+            Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl CatchUp {
-    fn begin(shared: &Arc<Shared>) -> Box<Self> {
+    fn begin(shared: &Arc<Shared>) -> Box<Apart> {
         shared.meters.lagging.increment(1.0);
-        Box::new(Self { shared: Arc::clone(shared), reading: None, page: None })
+        Box::new(Apart::CatchingUp(Self { shared: Arc::clone(shared), reading: None, page: None }))
     }
 }
 
@@ -65,73 +120,124 @@ impl Subscription {
         let (place, span) = room.enter(connection);
         let cursor = begin(span);
         // Who is behind from the start has asked for it; whoever falls behind later is slow.
-        let catching_up = (!room.covers(cursor)).then(|| CatchUp::begin(shared));
-        Self { room, cursor, catching_up, place, left: ENDLESS }
+        let apart = (!room.covers(cursor)).then(|| CatchUp::begin(shared));
+        Self { room, cursor, apart, place, frozen: false }
     }
 
     pub(crate) fn room(&self) -> &Arc<Room> {
         &self.room
     }
 
-    /// Stop at what is queued now: everything in the ring. Who is further behind stays there, and resumes elsewhere.
-    pub(crate) fn freeze(&mut self) {
-        let live = self.catching_up.is_none() && self.room.covers(self.cursor);
-        let queued = if live { self.room.head().saturating_sub(self.cursor) } else { 0 };
-        self.left = u32::try_from(queued).unwrap_or(ENDLESS).min(ENDLESS - 1);
+    /// Stop at what is queued now: everything in the ring, which is taken along, since the ring may move on before it can be written. Who
+    /// is further behind stays there, and resumes elsewhere.
+    pub(crate) fn freeze(&mut self, shared: &Shared) {
+        /// At once, and then again.
+        const FRAMES: usize = 64;
+        let (head, mut frames) = (self.room.head(), VecDeque::new());
+        while self.cursor < head && !self.frozen {
+            let mut batch = Batch::new(FRAMES, usize::MAX);
+            let pulled = self.room.pull(&mut self.cursor, head, &mut batch).unwrap_or_default();
+            if pulled == 0 {
+                break;
+            }
+            shared.meters.delivered.increment(pulled);
+            frames.extend(batch.drain());
+        }
+        if !self.frozen {
+            self.frozen = true;
+            self.apart = (!frames.is_empty()).then(|| Box::new(Apart::Frozen(frames)));
+        }
     }
 
-    /// Pulls what comes after the cursor, from the ring or, behind it, from the store.
-    pub(crate) fn pull(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>, batch: &mut Batch) {
-        while !batch.is_full() && self.cursor < self.room.head().min(self.until()) {
-            let mut cursor = self.cursor;
-            if let Some(pulled) = self.room.pull(&mut cursor, self.until(), batch) {
-                self.advance(cursor);
-                self.catching_up = None;
+    /// Whether it reads from the store, or holds what it has read.
+    pub(crate) fn is_reading(&self) -> bool {
+        match self.apart.as_deref() {
+            Some(Apart::CatchingUp(catching_up)) => catching_up.reading.is_some() || catching_up.page.is_some(),
+            Some(Apart::Frozen(_)) | None => false,
+        }
+    }
+
+    /// Pulls what comes after the cursor, from the ring or, behind it, from the store, if it may read that.
+    pub(crate) fn pull(
+        &mut self,
+        shared: &Arc<Shared>,
+        cx: &mut Context<'_>,
+        batch: &mut Batch,
+        may_read: bool,
+    ) -> Pulled {
+        if self.frozen {
+            self.pull_frozen(batch);
+            return Pulled::All;
+        }
+        while !batch.is_full() && self.cursor < self.room.head() {
+            if let Some(pulled) = self.room.pull(&mut self.cursor, u64::MAX, batch) {
+                self.apart = None;
                 shared.meters.delivered.increment(pulled);
                 if pulled == 0 {
-                    return;
+                    break;
                 }
+            } else if !may_read {
+                return Pulled::Denied;
             } else if !self.pull_page(shared, cx, batch) {
-                return;
+                break;
+            }
+        }
+        if self.apart.is_some() && self.cursor >= self.room.head() {
+            // It has caught up, and needs no page any more.
+            self.apart = None;
+        }
+        Pulled::All
+    }
+
+    fn pull_frozen(&mut self, batch: &mut Batch) {
+        if let Some(Apart::Frozen(frames)) = self.apart.as_deref_mut() {
+            while !batch.is_full()
+                && let Some(next) = frames.pop_front()
+            {
+                batch.push(next);
+            }
+            if frames.is_empty() {
+                self.apart = None;
             }
         }
     }
 
     /// Pulls from a page of the store. Says whether there may be more at once.
     fn pull_page(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>, batch: &mut Batch) -> bool {
-        let (mut cursor, until, room) = (self.cursor, self.until(), Arc::clone(&self.room));
-        let catching_up = self.catching_up.get_or_insert_with(|| {
+        let apart = self.apart.get_or_insert_with(|| {
             shared.meters.slow_consumers.increment(1);
             CatchUp::begin(shared)
         });
+        let Apart::CatchingUp(catching_up) = &mut **apart else { return false };
         if let Some(page) = &catching_up.page {
-            let pulled = page.pull(&mut cursor, until, batch);
+            let pulled = page.pull(&mut self.cursor, u64::MAX, batch);
             shared.meters.delivered.increment(pulled);
+            if page.last() <= self.cursor {
+                catching_up.page = None;
+            }
             if pulled > 0 {
-                self.advance(cursor);
                 return true;
             }
-            catching_up.page = None;
         }
-        let reading =
-            catching_up.reading.get_or_insert_with(|| Box::pin(read(Arc::clone(shared), Arc::clone(&room), cursor)));
-        let Poll::Ready(stored) = reading.as_mut().poll(cx) else { return false };
+        let (room, cursor) = (&self.room, self.cursor);
+        let reading = catching_up.reading.get_or_insert_with(|| Reading::begin(shared, room, cursor));
+        let Poll::Ready(found) = reading.poll(cx) else { return false };
         catching_up.reading = None;
-        match stored.first() {
-            Some(first) => {
-                catching_up.page = page(shared, &room, &stored);
-                self.skip_to(first.seq - 1, shared, batch);
+        let gone = match found {
+            Found::Messages(stored) => {
+                catching_up.page = page(shared, room, &stored);
+                stored.first().map_or(cursor, |first| first.seq - 1)
             }
-            // Nothing is stored after the cursor: all of it was removed meanwhile.
-            None => self.skip_to(room.head(), shared, batch),
-        }
+            Found::Gone(seq) => seq,
+        };
+        self.skip_to(gone, shared, batch);
         true
     }
 
     /// Moves the cursor over what retention has removed meanwhile, and tells the client that it did.
     fn skip_to(&mut self, cursor: u64, shared: &Shared, batch: &mut Batch) {
         if cursor > self.cursor {
-            self.advance(cursor);
+            self.cursor = cursor;
             let gone = ServerMessage::Error {
                 code: ErrorCode::HistoryGone,
                 message: HISTORY_GONE.into(),
@@ -144,19 +250,6 @@ impl Subscription {
             batch.push(frame.into());
         }
     }
-
-    /// Where to stop.
-    fn until(&self) -> u64 {
-        if self.left == ENDLESS { u64::MAX } else { self.cursor + u64::from(self.left) }
-    }
-
-    fn advance(&mut self, cursor: u64) {
-        let passed = u32::try_from(cursor.saturating_sub(self.cursor)).unwrap_or(u32::MAX);
-        if self.left != ENDLESS {
-            self.left = self.left.saturating_sub(passed);
-        }
-        self.cursor = cursor;
-    }
 }
 
 impl Drop for Subscription {
@@ -165,15 +258,26 @@ impl Drop for Subscription {
     }
 }
 
-/// Reads a page; while the store cannot be read, tries again. Whoever waits for it drops it when no longer interested.
-async fn read(shared: Arc<Shared>, room: Arc<Room>, after: u64) -> Vec<Stored> {
+/// Reads a page of messages that are known to have been stored; while the store cannot be read, or does not show them, tries again.
+async fn read(shared: Arc<Shared>, room: Arc<Room>, after: u64) -> Found {
     loop {
-        match shared.store.read(room.name(), after, PAGE).await {
-            Ok(stored) => return stored,
+        match look(&shared, &room, after).await {
+            Ok(Some(found)) => return found,
+            Ok(None) => tracing::debug!(room = &**room.name(), after, "replay waits for the store to show messages"),
             Err(error) => tracing::debug!(room = &**room.name(), %error, "replay waits for the store"),
         }
         tokio::time::sleep(RETRY).await;
     }
+}
+
+/// `None` when the store shows neither messages nor that they were removed: a replica of a database may lag behind another.
+async fn look(shared: &Shared, room: &Room, after: u64) -> Result<Option<Found>, StoreError> {
+    let stored = shared.store.read(room.name(), after, PAGE).await?;
+    if !stored.is_empty() {
+        return Ok(Some(Found::Messages(stored)));
+    }
+    let gone = shared.store.span(room.name()).await?.first - 1;
+    Ok((gone > after).then_some(Found::Gone(gone)))
 }
 
 fn page(shared: &Shared, room: &Room, stored: &[Stored]) -> Option<Chunk> {
@@ -201,9 +305,37 @@ pub(crate) fn message_of<'a>(room: &'a str, stored: &'a Stored) -> ServerMessage
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rooms::{Options, Rooms};
+    use chatbox_core::{Limits, RateLimits, Registry};
+    use chatbox_store::{Append, Draft, MemoryStore, Store};
+    use std::future::poll_fn;
+    use std::num::NonZeroU32;
 
     #[test]
     fn a_subscription_stays_small() {
         assert!(size_of::<Subscription>() <= 32, "{}", size_of::<Subscription>());
+    }
+
+    #[tokio::test]
+    async fn who_has_caught_up_keeps_nothing_of_it() {
+        let store = Arc::new(MemoryStore::new());
+        let draft = |id: u32| Draft { user: "alice".into(), id: id.to_string().into(), body: "x".into(), at_ms: 0 };
+        let messages = (1..=3).map(draft).collect();
+        let append = Append { room: "r".into(), expected_head: 0, messages };
+        store.append(Arc::new([append])).await.expect("it is open");
+        let limits = RateLimits::new(NonZeroU32::MIN, NonZeroU32::MIN);
+        let rooms = Rooms::new(store, "server", limits, Options::default(), |text, out| out.extend(text.bytes()));
+        let (shared, lease) = (rooms.shared(), Registry::new(Limits::default(), ()).admit("bob").expect("room"));
+        let room = shared.room("r");
+        shared.refresh(&room, 0).await.expect("it is open");
+
+        let mut subscription = Subscription::enter(shared, room, lease.connection(), |_| 0);
+        let mut batch = Batch::new(64, 64 * 1024);
+        poll_fn(|cx| {
+            assert!(!subscription.pull(shared, cx, &mut batch, true).is_denied());
+            if batch.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+        assert_eq!((subscription.cursor, subscription.apart.is_some()), (3, false));
     }
 }

@@ -23,6 +23,28 @@ async fn a_closing_member_gets_what_was_queued_and_nothing_that_came_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_queued_for_a_closing_member_is_there_when_its_room_has_moved_on() {
+    let options = Options { ring_bytes: 1_000, ..Options::default() };
+    let world = World::over(Moody::new(), options);
+    let (mut alice, mut bob) = (world.connect("alice"), world.connect("bob"));
+    bob.enter("r").await;
+    for id in 0..5 {
+        alice.send("r", &id.to_string(), "queued").await;
+        assert!(alice.answer().await.is_ok());
+    }
+    // It cannot write now, and so pulls nothing.
+    let _closing = bob.close();
+    for id in 5..50 {
+        alice.send("r", &id.to_string(), "too late").await;
+        assert!(alice.answer().await.is_ok());
+    }
+    bob.frames = 2;
+    let lines = bob.rest();
+    assert_eq!(lines.len(), 5, "{lines:?}");
+    assert!(lines.iter().zip(1..).all(|(line, seq)| line.contains(&format!(r#""seq":{seq},"#))), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn closing_the_rooms_stores_and_acks_what_was_accepted() {
     let store = Moody::new();
     let world = World::over(store.clone(), Options::default());

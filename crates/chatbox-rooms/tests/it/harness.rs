@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// A frame of these tests: the text and a newline.
 fn line(text: &str, out: &mut Vec<u8>) {
@@ -185,11 +185,23 @@ pub(crate) struct Moody {
     pub(crate) inner: MemoryStore,
     mood: watch::Sender<Mood>,
     pub(crate) appends: AtomicUsize,
+    /// So many reads to come show nothing, whatever is stored.
+    pub(crate) blind: AtomicUsize,
+    pub(crate) reads: AtomicUsize,
+    /// One read at a time, and each takes a moment.
+    reader: Semaphore,
 }
 
 impl Moody {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { inner: MemoryStore::new(), mood: watch::Sender::new(Mood::Obey), appends: AtomicUsize::new(0) })
+        Arc::new(Self {
+            inner: MemoryStore::new(),
+            mood: watch::Sender::new(Mood::Obey),
+            appends: AtomicUsize::new(0),
+            blind: AtomicUsize::new(0),
+            reads: AtomicUsize::new(0),
+            reader: Semaphore::new(1),
+        })
     }
 
     pub(crate) fn set(&self, mood: Mood) {
@@ -232,7 +244,11 @@ impl Store for Moody {
         let room = room.to_owned();
         Box::pin(async move {
             self.settled().await?;
-            self.inner.read(&room, after, limit).await
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            let _turn = self.reader.acquire().await.expect("it is never closed");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let blind = self.blind.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            if blind.is_ok() { Ok(Vec::new()) } else { self.inner.read(&room, after, limit).await }
         })
     }
 

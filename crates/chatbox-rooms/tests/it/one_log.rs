@@ -125,7 +125,8 @@ async fn check(replicas: usize, ring_bytes: usize, repeats: u64, actions: Vec<Ac
     // Whatever was on its way has arrived, and what nobody is told of now will never be told.
     for _ in 0..20 {
         sleep(Duration::from_secs(1)).await;
-        for (client, ..) in &mut resumed {
+        let others = senders.iter_mut().chain(&mut readers).map(|(client, _)| client);
+        for client in resumed.iter_mut().map(|(client, ..)| client).chain(others) {
             client.poll_pull(&mut Context::from_waker(Waker::noop()));
         }
     }

@@ -1,9 +1,10 @@
 //! Members that read slowly.
 
-use crate::harness::World;
+use crate::harness::{Moody, World};
 use chatbox_rooms::Options;
 use chatbox_store::MemoryStore;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 
 #[tokio::test(start_paused = true)]
@@ -42,6 +43,49 @@ async fn a_reader_so_slow_that_messages_are_gone_is_told_so() {
     let gone = slow.line().await;
     assert!(gone.contains(r#""code":"history_gone""#) && gone.contains(r#""room":"r""#), "{gone}");
     assert_eq!(slow.seqs(1_000).await, (501..=1_500).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_does_not_show_yet_is_not_taken_for_gone() {
+    let store = Moody::new();
+    let world = World::over(store.clone(), Options { ring_bytes: 300, ..Options::default() });
+    let (mut writer, mut slow) = (world.connect("writer"), world.connect("slow"));
+    slow.enter("r").await;
+    for id in 1..=20 {
+        writer.send("r", &id.to_string(), "x").await;
+        assert_eq!(writer.answer().await, Ok(id));
+    }
+    store.blind.store(3, Ordering::Relaxed);
+    let lines = slow.until(r#""seq":20,"#).await;
+    assert_eq!(lines.len(), 20, "{lines:?}");
+    assert!(lines.iter().all(|line| line.contains(r#""type":"message""#)), "{lines:?}");
+    assert_eq!(store.blind.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_keeps_the_store_from_nobody() {
+    let store = Moody::new();
+    let world = World::over(store.clone(), Options { ring_bytes: 300, ..Options::default() });
+    let mut writer = world.connect("writer");
+    for room in ["a", "b", "c"] {
+        for id in 1..=20 {
+            writer.send(room, &id.to_string(), "x").await;
+            assert_eq!(writer.answer().await, Ok(id));
+        }
+    }
+    let (mut stuck, mut reader) = (world.connect("stuck"), world.connect("reader"));
+    for room in ["a", "b"] {
+        stuck.join(room, r#","after":0"#).await;
+    }
+    // Begins a read of the store, and does not ask for it again: its transport can write nothing.
+    stuck.poll_pull(&mut Context::from_waker(Waker::noop()));
+    reader.join("c", r#","after":0"#).await;
+    assert_eq!(reader.seqs(20).await, (1..=20).collect::<Vec<_>>());
+    // Of all that it has missed in its rooms, no more than one page was read for it.
+    assert_eq!(store.reads.load(Ordering::Relaxed), 2);
+    let mut seqs = stuck.seqs(40).await;
+    seqs.sort_unstable();
+    assert_eq!(seqs, (1..=20).flat_map(|seq| [seq; 2]).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]

@@ -91,7 +91,10 @@ impl Costs {
             (&connection, amount(self.connection)),
             ("an HTTP connection before its upgrade: a head and an answer", amount(HEAD)),
             (&page, over_all(self.page, PAGES * self.page, "")),
-            ("what is kept of a room for its members", over_all(self.room, self.rooms, " rooms")),
+            (
+                "what is kept of a room for its members; beyond the bound over all, only what was published last in each room that is in use, or was among the last 8,192",
+                over_all(self.room, self.rooms, " rooms"),
+            ),
             ("messages of a connection on their way to the store", over_all(self.sender, self.senders, "")),
         ];
         let mut out = "\n| what | at most |\n|---|---|\n".to_owned();
