@@ -21,7 +21,8 @@ const ANSWER: usize = 384;
 /// What a `message` says beside the room, user, id and body.
 const ENVELOPE: usize = 128;
 
-/// A client of the rooms, independent of the transport: feed it what arrives, pull what goes out.
+/// A client of the rooms, independent of the transport: feed it what arrives, pull what goes out. Within a tokio runtime: what is read from
+/// the store is read in tasks of their own.
 ///
 /// Requests are handled in the order in which they arrive. A `join` of a room of which nothing is known waits for the store, and
 /// everything behind it waits, too: see [`poll_ready`](Self::poll_ready).
