@@ -102,7 +102,9 @@ async fn what_never_expires_does_not_expire_at_once() {
         sleep(Duration::from_secs(600)).await;
         // Long enough to give the peer time to read it, beside all the time there is.
         let text = "hello".repeat(100);
-        client.text(&text).await;
-        assert_eq!(client.next().await, Got::text(&text));
+        for _ in 0..2 {
+            client.text(&text).await;
+            assert_eq!(client.next().await, Got::text(&text));
+        }
     }
 }
