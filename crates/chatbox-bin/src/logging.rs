@@ -191,7 +191,7 @@ struct Tally {
 }
 
 impl<W: Write> Gathered<W> {
-    /// More than this is written at once.
+    /// So many bytes are written without waiting for the end of what there is.
     const ENOUGH: usize = 8 * 1024;
 
     fn new(inner: W, tally: Arc<Tally>) -> Self {

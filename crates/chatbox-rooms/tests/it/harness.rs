@@ -187,6 +187,7 @@ pub(crate) struct Moody {
     pub(crate) appends: AtomicUsize,
     /// So many reads to come show nothing, whatever is stored.
     pub(crate) blind: AtomicUsize,
+    /// How many reads there were.
     pub(crate) reads: AtomicUsize,
     /// One read at a time, and each takes a moment.
     reader: Semaphore,

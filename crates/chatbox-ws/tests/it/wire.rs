@@ -46,6 +46,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         timeout(Duration::from_secs(600), self.try_next()).await.expect("a frame was awaited in vain").unwrap()
     }
 
+    /// The next frame that is no ping; pings are answered.
+    pub(crate) async fn next_but_pings(&mut self) -> Got {
+        loop {
+            match self.next().await {
+                Got::Ping(payload) => self.send(&pong(&payload)).await,
+                other => return other,
+            }
+        }
+    }
+
     /// The next frame, or the transport's error.
     pub(crate) async fn try_next(&mut self) -> io::Result<Got> {
         let mut head = [0; 2];
