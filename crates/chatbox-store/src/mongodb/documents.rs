@@ -71,9 +71,22 @@ pub(super) struct Somewhere {
 pub(super) struct Aged {
     #[serde(rename = "_id")]
     pub(super) place: Place,
-    pub(super) at: i64,
+    at: i64,
     /// As in [`Message`].
-    pub(super) user: Option<String>,
+    user: Option<String>,
+}
+
+impl Aged {
+    /// Whether this is the mark that a removed message left behind.
+    pub(super) fn is_mark(&self) -> bool {
+        self.user.is_none()
+    }
+
+    /// Whether this is too young to be removed. A mark never is: the date in it belongs to a message that has been
+    /// removed, and may lie after those of the messages behind it.
+    pub(super) fn stays(&self, before_ms: i64) -> bool {
+        !self.is_mark() && self.at >= before_ms
+    }
 }
 
 /// What a process writes to hear it again.

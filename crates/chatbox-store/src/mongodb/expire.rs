@@ -55,10 +55,12 @@ pub(super) async fn step(log: &Log, before_ms: i64, done: &Done) -> Result<Step>
         .sort(doc! { "_id.room": 1, "_id.seq": 1 })
         .projection(doc! { "at": 1, "user": 1 })
         .await?;
-    let Some(Aged { place: Place { room, .. }, at, .. }) = oldest else {
+    let Some(oldest) = oldest else {
         return Ok(Step { removed: 0, done: Done::All });
     };
-    if at >= before_ms {
+    let stays = oldest.stays(before_ms);
+    let Place { room, .. } = oldest.place;
+    if stays {
         return Ok(Step { removed: 0, done: Done::Room(room) });
     }
     let mut found = messages
@@ -70,13 +72,13 @@ pub(super) async fn step(log: &Log, before_ms: i64, done: &Done) -> Result<Step>
     let mut aged: Vec<Aged> = Vec::new();
     let mut next = None;
     while let Some(message) = found.try_next().await? {
-        if message.at >= before_ms {
+        if message.stays(before_ms) {
             next = Some(message.place.seq);
             break;
         }
         aged.push(message);
     }
-    let marked = aged.first().is_some_and(|first| first.user.is_none());
+    let marked = aged.first().is_some_and(Aged::is_mark);
     let whole_room = next.is_none() && (aged.len() as i64) < PER_STEP;
     // The last one stays while it may be the newest of its room, from which the next one is counted.
     let Some(end) = next.or(aged.last().map(|last| last.place.seq)) else {

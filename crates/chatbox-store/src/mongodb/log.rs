@@ -66,18 +66,24 @@ impl Log {
         let (Ok(after), Ok(limit @ 1..)) = (i64::try_from(after), i64::try_from(limit.min(MAX_PAGE))) else {
             return Ok(Vec::new());
         };
-        // Bounded at both ends, for which any server knows how to use the index. There may be more beyond if there is
-        // nothing within: what is oldest is removed.
+        // Bounded at both ends, for which any server knows how to use the index. If messages at the start of that window
+        // have been removed, there may be more after its end.
         let near = self.page(room, after, after.saturating_add(limit), limit).await?.messages;
-        if near.is_empty() { Ok(self.first_page(room, after, limit).await?.messages) } else { Ok(near) }
+        let starts_at = near.first().map(|first| first.seq.cast_signed());
+        if starts_at == after.checked_add(1) {
+            Ok(near)
+        } else {
+            Ok(self.first_page(room, after, limit).await?.messages)
+        }
     }
 
-    /// The first messages after that place, however far from there.
+    /// The first messages with a `seq` greater than `after`, whatever has been removed in between.
     async fn first_page(&self, room: &str, after: i64, limit: i64) -> Result<Page> {
         let page = self.page(room, after, i64::MAX, limit).await?;
         match page.mark {
-            Some(mark) if page.messages.is_empty() => self.page(room, mark, i64::MAX, limit).await,
-            _ => Ok(page),
+            // It counted towards the limit.
+            Some(mark) => self.page(room, mark, i64::MAX, limit).await,
+            None => Ok(page),
         }
     }
 

@@ -29,6 +29,8 @@ macro_rules! conformance_tests {
             any_text_is_kept_to_the_byte
             expiry_removes_the_oldest_of_each_room_and_keeps_the_head
             expiry_leaves_no_gap_when_clocks_disagree
+            expiry_goes_on_in_a_room_that_was_emptied_by_a_later_date
+            a_read_that_begins_at_removed_messages_is_as_long_as_any_other
             an_open_store_can_be_pinged
             closing_twice_is_closing_once
             nothing_works_after_closing
@@ -266,6 +268,35 @@ pub(crate) async fn expiry_leaves_no_gap_when_clocks_disagree(store: Arc<dyn Sto
     place(&*store, "r", 0, drafts.to_vec()).await;
     assert_eq!(store.expire(5).await.unwrap(), 2);
     assert_eq!(seqs(&everything(&*store, "r").await), [3, 4, 5]);
+}
+
+pub(crate) async fn expiry_goes_on_in_a_room_that_was_emptied_by_a_later_date(store: Arc<dyn Store>) {
+    let at = |at_ms: i64| Draft { at_ms, ..draft("alice", at_ms) };
+    place(&*store, "r", 0, vec![at(5), at(67)]).await;
+    assert_eq!(store.expire(80).await.unwrap(), 2);
+    place(&*store, "r", 2, vec![at(11), at(22)]).await;
+    assert_eq!(store.expire(19).await.unwrap(), 1);
+    assert_eq!(store.span("r").await.unwrap(), Span { first: 4, head: 4 });
+    assert_eq!(store.expire(23).await.unwrap(), 1);
+    assert_eq!(store.expire(23).await.unwrap(), 0);
+    assert_eq!(store.span("r").await.unwrap(), Span { first: 5, head: 4 });
+}
+
+pub(crate) async fn a_read_that_begins_at_removed_messages_is_as_long_as_any_other(store: Arc<dyn Store>) {
+    let at = |at_ms: i64| Draft { at_ms, ..draft("alice", at_ms) };
+    place(&*store, "some", 0, (1..=9).map(at).collect()).await;
+    place(&*store, "all", 0, (1..=4).map(at).collect()).await;
+    store.expire(5).await.unwrap();
+    place(&*store, "all", 4, (5..=9).map(at).collect()).await;
+    for room in ["some", "all"] {
+        for after in 0..9_u64 {
+            for limit in 1..7_usize {
+                let expected: Vec<u64> = (5..=9).filter(|seq| *seq > after).take(limit).collect();
+                let read = store.read(room, after, limit).await.unwrap();
+                assert_eq!(seqs(&read), expected, "{limit} after {after} of {room}");
+            }
+        }
+    }
 }
 
 pub(crate) async fn an_open_store_can_be_pinged(store: Arc<dyn Store>) {

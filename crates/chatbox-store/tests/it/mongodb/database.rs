@@ -42,7 +42,7 @@ impl Database {
     }
 
     /// The database itself, past the store.
-    pub(super) async fn raw(&self) -> mongodb::Database {
+    pub(crate) async fn raw(&self) -> mongodb::Database {
         Client::with_uri_str(&self.uri).await.unwrap().default_database().unwrap()
     }
 }
