@@ -4,7 +4,7 @@ mod keys;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use keys::{KeyRing, Rules, Sources};
+pub(crate) use keys::{ClaimRules, KeyRing, Sources};
 
 use crate::config::Secret;
 use chatbox_rooms::Permission;
@@ -58,16 +58,16 @@ pub(crate) enum AuthError {
 
 /// Checks who comes.
 #[derive(Clone, Debug)]
-pub(crate) struct Doorman {
+pub(crate) struct Authenticator {
     pub(crate) keys: Option<Arc<KeyRing>>,
     pub(crate) anonymous: bool,
 }
 
 /// Signs tokens for development: HS256.
 #[derive(Clone, Debug)]
-pub(crate) struct Mint {
+pub(crate) struct TokenSigner {
     pub(crate) secret: Secret,
-    pub(crate) rules: Rules,
+    pub(crate) rules: ClaimRules,
 }
 
 /// What is read of a token once its signature, `iss`, `aud` and `nbf` are known to be good.
@@ -80,7 +80,7 @@ struct Claims {
     rooms: Option<Vec<String>>,
 }
 
-impl Doorman {
+impl Authenticator {
     /// Who comes with these headers and parameters.
     pub(crate) fn identify(&self, headers: &HeaderMap, query: Credentials) -> Result<Identity, AuthError> {
         let mut authorizations = headers.get_all(AUTHORIZATION).iter();
@@ -121,7 +121,7 @@ impl KeyRing {
     }
 }
 
-impl Mint {
+impl TokenSigner {
     /// A token with `sub`, `exp`, the optional `rooms`, and what the rules ask for.
     ///
     /// # Errors

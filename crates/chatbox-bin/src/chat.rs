@@ -40,7 +40,7 @@ impl Handler for ChatHandler {
         self.member.on_closing();
     }
 
-    fn last_words(&mut self, connection: &Arc<Connection>, closing: &Closing) {
-        self.member.last_words(connection, closing);
+    fn before_close(&mut self, connection: &Arc<Connection>, closing: &Closing) {
+        self.member.before_close(connection, closing);
     }
 }

@@ -48,7 +48,7 @@ pub enum Command {
     Check,
     /// Print the effective configuration, each value with where it came from.
     Config,
-    /// Mint a JWT with the configured secret, for development.
+    /// TokenSigner a JWT with the configured secret, for development.
     Token {
         /// The user id.
         #[arg(long)]

@@ -1,7 +1,7 @@
 //! Stored messages over HTTP: in pages bounded in messages and bytes, of which only so many are held at once.
 
 use crate::auth::Credentials;
-use crate::routes::{RETRY_AFTER_SECONDS, Refused};
+use crate::routes::{HttpRefusal, RETRY_AFTER_SECONDS};
 use crate::service::{Inner, chain};
 use crate::telemetry;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -49,23 +49,23 @@ pub(crate) async fn history(
     let answer = async {
         let identity = inner.doorman.identify(&headers, credentials?.0)?;
         let Wanted { after, limit } = query?.0;
-        let room = RoomName::new(room?.0).map_err(|error| Refused::bad_request(format!("room: {error}")))?;
+        let room = RoomName::new(room?.0).map_err(|error| HttpRefusal::bad_request(format!("room: {error}")))?;
         if identity.rooms.is_some_and(|allows| !allows(room.as_str())) {
             telemetry::on_refused("not_allowed");
-            return Err(Refused::new(StatusCode::FORBIDDEN, "not_allowed", "you may not enter this room"));
+            return Err(HttpRefusal::new(StatusCode::FORBIDDEN, "not_allowed", "you may not enter this room"));
         }
         let limit = limit.unwrap_or(DEFAULT_LIMIT);
         if !(1..=MAX_LIMIT).contains(&limit) {
-            return Err(Refused::bad_request(format!("limit: must be from 1 to {MAX_LIMIT}")));
+            return Err(HttpRefusal::bad_request(format!("limit: must be from 1 to {MAX_LIMIT}")));
         }
         let reading = inner.readers.enter(identity.user).ok_or_else(|| {
             telemetry::on_refused("history_limit");
-            Refused::new(StatusCode::TOO_MANY_REQUESTS, "busy", "too many requests for history at the same time")
+            HttpRefusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", "too many requests for history at the same time")
                 .with(RETRY_AFTER, RETRY_AFTER_SECONDS)
         })?;
         let (head, messages) = read(&inner.rooms, room.as_str(), after, limit).await.map_err(|error| {
             tracing::warn!(error = chain(&error), "Cannot read history");
-            Refused::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", "the store cannot be read now")
+            HttpRefusal::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", "the store cannot be read now")
                 .with(RETRY_AFTER, RETRY_AFTER_SECONDS)
         })?;
         // The messages are JSON already.
@@ -73,7 +73,7 @@ pub(crate) async fn history(
         let page = Bytes::from_owner(Page { text, _reading: reading });
         Ok(([(CONTENT_TYPE, "application/json")], page).into_response())
     };
-    answer.await.unwrap_or_else(Refused::into_response)
+    answer.await.unwrap_or_else(HttpRefusal::into_response)
 }
 
 /// The newest `seq` of the room, and a page of its messages.

@@ -4,20 +4,20 @@
 mod auth;
 mod chat;
 pub mod cli;
+mod client_addr;
 pub mod commands;
 mod config;
-mod crowd;
-mod fetch;
+mod connection_limit;
 mod history;
+mod http_get;
 mod logging;
-mod proxies;
 mod report;
 mod routes;
 mod server;
 mod service;
 mod telemetry;
 
-pub use chatbox_core::Refusal;
+pub use chatbox_core::Refused;
 pub use config::{
     Anonymous, Auth, Checked, Config, ConfigError, Flags, Heartbeat, Limits, Loaded, Log, LogFormat, Retention, Secret,
     Server, Shutdown, Store,

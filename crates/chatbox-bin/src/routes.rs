@@ -5,8 +5,8 @@ mod tests;
 
 use crate::auth::{AuthError, Credentials, Identity};
 use crate::chat::ChatHandler;
+use crate::client_addr;
 use crate::history::history;
-use crate::proxies;
 use crate::service::{Inner, Service};
 use crate::telemetry;
 use axum::Router;
@@ -15,7 +15,7 @@ use axum::extract::{ConnectInfo, OriginalUri, Query, State};
 use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
-use chatbox_core::{CloseCode, CloseReason, Refusal};
+use chatbox_core::{CloseCode, CloseReason, Refused};
 use chatbox_protocol::{ErrorBody, SUBPROTOCOL};
 use chatbox_ws::{Expiry, Rejection, Upgrade};
 use http::header::{
@@ -66,14 +66,14 @@ pub(crate) fn guarded<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Ro
 }
 
 /// A refusal as clients see it: a status, and `{"error":CODE,"message":TEXT}`.
-pub(crate) struct Refused {
+pub(crate) struct HttpRefusal {
     status: StatusCode,
     code: &'static str,
     message: String,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Refused {
+impl HttpRefusal {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), headers: Vec::new() }
     }
@@ -89,7 +89,7 @@ impl Refused {
     }
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for HttpRefusal {
     fn into_response(self) -> Response {
         let body = ErrorBody { error: self.code.into(), message: self.message.into() };
         let mut response = (self.status, axum::Json(body)).into_response();
@@ -98,7 +98,7 @@ impl IntoResponse for Refused {
     }
 }
 
-impl From<AuthError> for Refused {
+impl From<AuthError> for HttpRefusal {
     fn from(error: AuthError) -> Self {
         telemetry::on_refused("unauthorized");
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", error.to_string())
@@ -106,24 +106,24 @@ impl From<AuthError> for Refused {
     }
 }
 
-impl From<QueryRejection> for Refused {
+impl From<QueryRejection> for HttpRefusal {
     fn from(rejection: QueryRejection) -> Self {
         Self::bad_request(rejection.body_text())
     }
 }
 
-impl From<PathRejection> for Refused {
+impl From<PathRejection> for HttpRefusal {
     fn from(rejection: PathRejection) -> Self {
         Self::bad_request(rejection.body_text())
     }
 }
 
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
+impl From<Refused> for HttpRefusal {
+    fn from(refusal: Refused) -> Self {
         let (status, code) = match refusal {
-            Refusal::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-            Refusal::Full => (StatusCode::SERVICE_UNAVAILABLE, "full"),
-            Refusal::TooManyOfUser => (StatusCode::TOO_MANY_REQUESTS, "too_many_connections"),
+            Refused::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+            Refused::Full => (StatusCode::SERVICE_UNAVAILABLE, "full"),
+            Refused::TooManyOfUser => (StatusCode::TOO_MANY_REQUESTS, "too_many_connections"),
         };
         let refused = Self::new(status, code, refusal.to_string()).with(RETRY_AFTER, RETRY_AFTER_SECONDS);
         if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -145,7 +145,7 @@ async fn websocket(State(inner): State<Arc<Inner>>, request: axum::extract::Requ
 }
 
 fn upgrade(inner: &Arc<Inner>, parts: &mut Parts) -> Result<Response, Box<Response>> {
-    let refuse = |refused: Refused| Box::new(refused.into_response());
+    let refuse = |refused: HttpRefusal| Box::new(refused.into_response());
     let credentials = Query::<Credentials>::try_from_uri(&parts.uri).map_err(|error| refuse(error.into()))?.0;
     let upgrade = Upgrade::from_parts(parts).map_err(|rejection| {
         telemetry::on_refused(rejection.code());
@@ -160,7 +160,7 @@ fn upgrade(inner: &Arc<Inner>, parts: &mut Parts) -> Result<Response, Box<Respon
     let lease = inner.registry.admit(&user).map_err(|refusal| refuse(refusal.into()))?;
     let expiry = valid_for.map(|after| Expiry { after, reason: CloseReason::new(CloseCode::POLICY, "token expired") });
     if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
-        let client = proxies::client(peer.ip(), &parts.headers, &inner.config.server.trusted_proxies);
+        let client = client_addr::client(peer.ip(), &parts.headers, &inner.config.server.trusted_proxies);
         tracing::debug!(user_id = user, connection_id = %lease.connection().id(), %client, "Client admitted");
     }
     let inner = Arc::clone(inner);
@@ -173,12 +173,13 @@ fn upgrade(inner: &Arc<Inner>, parts: &mut Parts) -> Result<Response, Box<Respon
 
 /// Whatever has no route.
 pub(crate) async fn not_found() -> Response {
-    Refused::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here").into_response()
+    HttpRefusal::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here").into_response()
 }
 
 /// A route that has no such method.
 async fn method_not_allowed() -> Response {
-    Refused::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this is there to be read: GET").into_response()
+    HttpRefusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this is there to be read: GET")
+        .into_response()
 }
 
 /// What this is, and where its endpoints are.

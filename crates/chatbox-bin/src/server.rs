@@ -3,7 +3,7 @@
 //! Heads are read with a timeout and a size limit, `accept` errors are survived, and the HTTP connections are known, so that they
 //! can be ended. Connections that were upgraded belong to the registry from then on, and outlive this.
 
-use crate::crowd::Crowd;
+use crate::connection_limit::ConnectionSet;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper::Request;
@@ -58,7 +58,7 @@ impl Listener {
     /// Serves `router` until told to stop, over at most so many HTTP connections at once. WebSockets do not count among them.
     pub(crate) fn serve(self, router: Router, max_handshakes: usize) -> Server {
         let (stop, stopped) = watch::channel(false);
-        Server { stop, task: tokio::spawn(accept(self.0, router, Crowd::new(max_handshakes), stopped)) }
+        Server { stop, task: tokio::spawn(accept(self.0, router, ConnectionSet::new(max_handshakes), stopped)) }
     }
 }
 
@@ -80,7 +80,7 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, mut crowd: Crowd, mut stopped: watch::Receiver<bool>) {
+async fn accept(listener: TcpListener, router: Router, mut crowd: ConnectionSet, mut stopped: watch::Receiver<bool>) {
     let mut complained: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {

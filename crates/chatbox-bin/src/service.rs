@@ -1,6 +1,6 @@
 //! The whole service, composed: what the program runs, and what another program can embed.
 
-use crate::auth::Doorman;
+use crate::auth::Authenticator;
 use crate::chat::ChatHandler;
 use crate::config::{Checked, Config, ConfigError, Retention};
 use crate::history::Readers;
@@ -8,12 +8,12 @@ use crate::report::ServiceReport;
 use crate::routes;
 use crate::telemetry::{self, Connections};
 use axum::Router;
-use chatbox_core::{CloseCode, CloseReason, Drain, RateLimits, Refusal, Registry, Tally};
+use chatbox_core::{CloseCode, CloseReason, Drain, RateLimits, Refused, Registry, Tally};
 use chatbox_health::{Gate, Health};
 use chatbox_rooms::{Options, Rooms};
 use chatbox_shutdown::{Armed, BoxError, Budget, Ending, Phase, Phases, Plan, Shutdown};
 use chatbox_store::{Store, StoreError};
-use chatbox_ws::{Accept, OriginPolicy, Settings, Transport};
+use chatbox_ws::{DecodeLimits, OriginPolicy, Settings, Transport};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -53,7 +53,7 @@ pub(crate) struct Inner {
     pub(crate) rooms: Rooms,
     pub(crate) transport: Transport,
     pub(crate) health: Health,
-    pub(crate) doorman: Doorman,
+    pub(crate) doorman: Authenticator,
     pub(crate) origins: OriginPolicy,
     pub(crate) readers: Arc<Readers>,
     gate: Gate,
@@ -116,7 +116,7 @@ impl Service {
         let rates = RateLimits::new(checked.messages_per_second, checked.burst);
         let rooms = Rooms::new(Arc::clone(&store), instance_name(), rates, options, chatbox_ws::frame::text);
         let transport = Transport::new(Settings {
-            accept: Accept { max_message: limits.max_message_bytes, binary: false },
+            accept: DecodeLimits { max_message: limits.max_message_bytes, binary: false },
             heartbeat_interval: config.heartbeat.interval,
             heartbeat_timeout: config.heartbeat.timeout,
             write_timeout: limits.write_timeout,
@@ -139,7 +139,7 @@ impl Service {
                 rooms,
                 transport,
                 health,
-                doorman: Doorman { keys: checked.keys, anonymous: checked.anonymous },
+                doorman: Authenticator { keys: checked.keys, anonymous: checked.anonymous },
                 readers: Arc::default(),
                 origins: OriginPolicy::listed(config.auth.allowed_origins.iter().cloned()),
                 gate,
@@ -177,12 +177,12 @@ impl Service {
     /// connection.
     ///
     /// # Errors
-    /// The [`Refusal`] says why nobody is let in now.
+    /// The [`Refused`] says why nobody is let in now.
     pub fn serve_stream<S>(
         &self,
         stream: S,
         user: &str,
-    ) -> Result<impl Future<Output = ()> + Send + Unpin + use<S>, Refusal>
+    ) -> Result<impl Future<Output = ()> + Send + Unpin + use<S>, Refused>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -203,7 +203,7 @@ impl Service {
         let report = match Shutdown::plan(self.inner.plan.within(deadline)) {
             Ok(shutdown) => {
                 let mut armed = shutdown.without_signals();
-                self.take_part(&mut armed);
+                self.register(&mut armed);
                 armed.trigger().begin();
                 armed.run(std::future::pending()).await
             }
@@ -213,7 +213,7 @@ impl Service {
     }
 
     /// Registers what this service does in each phase.
-    pub(crate) fn take_part(&self, shutdown: &mut Armed) {
+    pub(crate) fn register(&self, shutdown: &mut Armed) {
         let registry = self.inner.registry.clone();
         shutdown.lame_duck_until(move || async move { registry.empty().await });
         tokio::spawn(self.clone().follow(shutdown.phases()));
@@ -360,14 +360,14 @@ enum Unready {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("nothing was heard of what other replicas append for {:.1} s", .0.as_secs_f64())]
-    Deaf(Duration),
+    FeedStalled(Duration),
 }
 
 /// Whether the store can be written to, and what others write to it arrives.
 async fn check(store: &dyn Store) -> Result<(), Unready> {
     store.ping().await?;
     match store.lag() {
-        Some(lag) if lag > MAX_LAG => Err(Unready::Deaf(lag)),
+        Some(lag) if lag > MAX_LAG => Err(Unready::FeedStalled(lag)),
         _ => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! Metrics: what is recorded about connections and shutdowns, and the exporter.
 
-use chatbox_core::{CloseCode, Closing, Connection, Ended, Observer, Refusal};
+use chatbox_core::{CloseCode, CloseSummary, Closing, Connection, Observer, Refused};
 use chatbox_shutdown::Phase;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -205,7 +205,7 @@ impl Observer for Connections {
         tracing::debug!(user_id = &**connection.user(), connection_id = %connection.id(), "WebSocket connection opened");
     }
 
-    fn on_refused(&self, refusal: Refusal) {
+    fn on_refused(&self, refusal: Refused) {
         on_refused(refusal.as_str());
     }
 
@@ -221,7 +221,7 @@ impl Observer for Connections {
         );
     }
 
-    fn on_ended(&self, connection: &Connection, ended: &Ended, lasted: Duration) {
+    fn on_ended(&self, connection: &Connection, ended: &CloseSummary, lasted: Duration) {
         self.active.decrement(1.0);
         self.duration.record(lasted.as_secs_f64());
         let code = code_label(ended.code);

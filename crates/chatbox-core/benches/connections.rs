@@ -1,6 +1,6 @@
 //! What it costs to queue for a connection, to wake many, and to let one in and out.
 
-use chatbox_core::{Ended, Lease, Limits, Registry, notify_all};
+use chatbox_core::{CloseSummary, Lease, Limits, Registry, notify_all};
 use divan::Bencher;
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ fn admit_and_end(bencher: Bencher, others: usize) {
     bencher.bench_local(|| {
         let mut lease = admit(&registry, others);
         lease.begin();
-        lease.end(Ended::peer_gone("eof"));
+        lease.end(CloseSummary::peer_gone("eof"));
     });
 }
 

@@ -147,7 +147,7 @@ impl Outcome {
 
 /// The end of one connection: what a registry counts and an observer is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct CloseSummary {
     /// How completely.
     pub outcome: Outcome,
     /// The code of the first Close frame, or [`CloseCode::ABNORMAL`] when there was none.
@@ -158,7 +158,7 @@ pub struct Ended {
     pub error: Option<&'static str>,
 }
 
-impl Ended {
+impl CloseSummary {
     /// A finished close handshake.
     #[must_use]
     pub const fn closed(code: CloseCode, by: ClosedBy) -> Self {

@@ -1,6 +1,6 @@
 //! A connection's place in the registry, held by its session.
 
-use crate::close::Ended;
+use crate::close::CloseSummary;
 use crate::connection::Connection;
 use crate::registry::Inner;
 use std::fmt;
@@ -41,11 +41,11 @@ impl Lease {
     }
 
     /// Gives the place back and says how the connection ended.
-    pub fn end(mut self, ended: Ended) {
+    pub fn end(mut self, ended: CloseSummary) {
         self.give_back(&ended);
     }
 
-    fn give_back(&mut self, ended: &Ended) {
+    fn give_back(&mut self, ended: &CloseSummary) {
         let Some(registry) = self.registry.take() else { return };
         // Others may hold the connection for a while yet; what it had queued need not last as long.
         self.connection.retire();
@@ -64,7 +64,7 @@ fn micros(duration: Duration) -> u64 {
 impl Drop for Lease {
     fn drop(&mut self) {
         let begun = self.opened.is_some();
-        self.give_back(&if begun { Ended::aborted("dropped") } else { Ended::peer_gone("handshake") });
+        self.give_back(&if begun { CloseSummary::aborted("dropped") } else { CloseSummary::peer_gone("handshake") });
     }
 }
 

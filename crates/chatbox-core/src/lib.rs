@@ -14,10 +14,10 @@ mod source;
 mod sync;
 mod wake;
 
-pub use close::{CloseCode, CloseReason, ClosedBy, Ended, Outcome};
+pub use close::{CloseCode, CloseReason, CloseSummary, ClosedBy, Outcome};
 pub use connection::{Closing, Command, Connection, ConnectionId, Reply, notify_all};
 pub use lease::Lease;
 pub use pace::Pace;
 pub use rate::RateLimits;
-pub use registry::{Drain, Limits, Observer, Refusal, Registry, Tally};
+pub use registry::{Drain, Limits, Observer, Refused, Registry, Tally};
 pub use source::{Batch, Source};

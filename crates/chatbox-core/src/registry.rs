@@ -1,6 +1,6 @@
 //! The registry of open connections: admission, the drain, and the books that add up.
 
-use crate::close::{CloseReason, Ended, Outcome};
+use crate::close::{CloseReason, CloseSummary, Outcome};
 use crate::connection::{Closing, Connection};
 use crate::gate::Gate;
 use crate::lease::Lease;
@@ -35,7 +35,7 @@ impl Default for Limits {
 
 /// Why a newcomer was not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Refusal {
+pub enum Refused {
     /// The gate is closed: the service is shutting down.
     #[error("the service is shutting down")]
     Draining,
@@ -47,7 +47,7 @@ pub enum Refusal {
     TooManyOfUser,
 }
 
-impl Refusal {
+impl Refused {
     /// The word used in metrics and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -64,13 +64,13 @@ pub trait Observer: Send + Sync + 'static {
     /// A session began to serve the connection.
     fn on_opened(&self, _connection: &Connection) {}
     /// A newcomer was turned away.
-    fn on_refused(&self, _refusal: Refusal) {}
+    fn on_refused(&self, _refusal: Refused) {}
     /// A drain begins: this many connections are to be closed.
     fn on_drain(&self, _connections: usize) {}
     /// A connection has its turn in a drain: once for each, also for those that are cut before.
     fn on_closing(&self, _connection: &Connection, _closing: &Closing) {}
     /// A session ended after `lasted`.
-    fn on_ended(&self, _connection: &Connection, _ended: &Ended, _lasted: Duration) {}
+    fn on_ended(&self, _connection: &Connection, _ended: &CloseSummary, _lasted: Duration) {}
 }
 
 /// Sees nothing.
@@ -163,16 +163,16 @@ impl Registry {
     /// Registers a connection of `user`, before the handshake is answered: from here on a drain knows of it.
     ///
     /// # Errors
-    /// The [`Refusal`] says why not; the observer was told.
-    pub fn admit(&self, user: &str) -> Result<Lease, Refusal> {
+    /// The [`Refused`] says why not; the observer was told.
+    pub fn admit(&self, user: &str) -> Result<Lease, Refused> {
         let inner = &self.inner;
-        let admitted = inner.gate.admit(Refusal::Draining, |book, open, slot| {
+        let admitted = inner.gate.admit(Refused::Draining, |book, open, slot| {
             if open >= inner.limits.max_connections {
-                return Err(Refusal::Full);
+                return Err(Refused::Full);
             }
             let known = book.users.get_key_value(user);
             if known.map_or(0, |(_, &count)| count) >= inner.limits.max_per_user {
-                return Err(Refusal::TooManyOfUser);
+                return Err(Refused::TooManyOfUser);
             }
             let user: Arc<str> = known.map_or_else(|| user.into(), |(known, _)| Arc::clone(known));
             *book.users.entry(Arc::clone(&user)).or_default() += 1;
@@ -182,7 +182,7 @@ impl Registry {
         match admitted {
             Ok(connection) => Ok(Lease::new(Arc::clone(inner), connection)),
             Err(refusal) => {
-                if refusal == Refusal::Draining {
+                if refusal == Refused::Draining {
                     inner.gate.with(|state| state.book.tally.refused += 1);
                 }
                 inner.observer.on_refused(refusal);
@@ -309,7 +309,7 @@ impl Registry {
 }
 
 impl Inner {
-    pub(crate) fn leave(&self, connection: &Connection, ended: &Ended) {
+    pub(crate) fn leave(&self, connection: &Connection, ended: &CloseSummary) {
         let left = self.gate.leave(connection.slot, |book, open, left| {
             if let Some(count) = book.users.get_mut(connection.user()) {
                 *count -= 1;

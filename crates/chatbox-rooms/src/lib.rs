@@ -2,17 +2,17 @@
 #![doc = include_str!("../README.md")]
 
 mod member;
-mod meters;
-mod recent;
+mod metrics;
 mod ring;
 mod room;
 mod room_limits;
 mod rooms;
 mod sequencer;
 mod subscription;
+mod thread_cache;
 mod wire;
 
 pub use member::{Member, Permission};
-pub use meters::Totals;
+pub use metrics::Totals;
 pub use rooms::{Options, Rooms};
-pub use wire::Frame;
+pub use wire::FrameEncoder;

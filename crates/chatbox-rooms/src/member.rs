@@ -97,7 +97,7 @@ impl Member {
     }
 
     /// Says goodbye, if the connection is closed by a drain.
-    pub fn last_words(&mut self, connection: &Connection, closing: &Closing) {
+    pub fn before_close(&mut self, connection: &Connection, closing: &Closing) {
         if let Some(reconnect_after) = closing.reconnect_after {
             let goodbye = ServerMessage::Goodbye {
                 reason: "shutdown".into(),

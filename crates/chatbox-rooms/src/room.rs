@@ -1,7 +1,7 @@
 //! One room: its log's newest part, its head, and who is in it.
 
-use crate::recent;
 use crate::ring::{Chunk, Ring};
+use crate::thread_cache;
 use chatbox_core::{Batch, Connection, notify_all};
 use chatbox_store::Span;
 use slab::Slab;
@@ -178,7 +178,7 @@ impl Room {
     pub(crate) fn pull(&self, cursor: &mut u64, until: u64, batch: &mut Batch) -> Option<u64> {
         let (after, before) = (*cursor, batch.frames().len());
         let upto = self.head().min(until);
-        if let Some(frames) = recent::find(self.key, after, upto) {
+        if let Some(frames) = thread_cache::find(self.key, after, upto) {
             batch.push(frames);
             *cursor = upto;
             return Some(upto - after);
@@ -187,7 +187,7 @@ impl Room {
         let pulled = log.ring.covers(after).then(|| log.ring.pull(cursor, until, batch));
         drop(log);
         if let [frames] = &batch.frames()[before..] {
-            recent::keep(self.key, after, *cursor, frames);
+            thread_cache::keep(self.key, after, *cursor, frames);
         }
         pulled
     }

@@ -1,11 +1,11 @@
 //! All rooms of a process: loading, eviction, history, and the way to the sequencer.
 
-use crate::meters::{Meters, Totals};
+use crate::metrics::{Metrics, Totals};
 use crate::room::{RingBudget, Room};
 use crate::room_limits::RoomLimits;
-use crate::sequencer::{self, Intake, Submission};
+use crate::sequencer::{self, Submission, SubmitQueue};
 use crate::subscription::message_of;
-use crate::wire::{Frame, Wire};
+use crate::wire::{FrameEncoder, Wire};
 use chatbox_core::{RateLimits, Reply};
 use chatbox_protocol::ServerMessage;
 use chatbox_store::{Draft, Store, StoreError};
@@ -75,11 +75,11 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) server: Box<str>,
     pub(crate) wire: Wire,
-    pub(crate) meters: Meters,
+    pub(crate) meters: Metrics,
     pub(crate) limits: RateLimits,
     pub(crate) room_limits: RoomLimits,
     pub(crate) ring_budget: RingBudget,
-    intake: Intake,
+    intake: SubmitQueue,
     rooms: Mutex<Known>,
 }
 
@@ -98,7 +98,7 @@ impl Rooms {
         server: impl Into<Box<str>>,
         limits: RateLimits,
         options: Options,
-        frame: Frame,
+        frame: FrameEncoder,
     ) -> Self {
         let (intake, outlet) = sequencer::queue(options.queue_messages, options.queue_bytes);
         let shared = Arc::new(Shared {
@@ -106,7 +106,7 @@ impl Rooms {
             options,
             server: server.into(),
             wire: Wire { frame },
-            meters: Meters::new(options.on_rejected),
+            meters: Metrics::new(options.on_rejected),
             limits,
             room_limits: RoomLimits::new(options.rooms_per_minute),
             ring_budget: RingBudget {

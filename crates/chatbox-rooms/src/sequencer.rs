@@ -5,27 +5,27 @@
 //! order, from whichever of them it comes first.
 
 mod batch;
-mod doubts;
-mod intake;
-mod news;
-mod waiting;
+mod feed;
+mod pending;
+mod queue;
+mod resync;
 
 use crate::room::Room;
 use crate::rooms::Shared;
 pub(crate) use batch::reject;
-use batch::{Batch, Settled};
-use chatbox_store::{Appended, BoxFuture, News, StoreError};
-use doubts::{Doubts, Found, Read};
-use intake::CatchUp;
-pub(crate) use intake::{Intake, Outlet, Submission, queue};
-use news::Follower;
+use batch::{Batch, Committed};
+use chatbox_store::{Appended, BoxFuture, FeedEvent, StoreError};
+use feed::FeedReader;
+use pending::{MAX_BATCH, PendingAppends};
+use queue::CatchUp;
+pub(crate) use queue::{Submission, SubmitQueue, SubmitReceiver, queue};
+use resync::{Found, Read, Resync};
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::time::Instant;
-use waiting::{MAX_BATCH, Waiting};
 
 /// How often overdue messages are looked for while some wait.
 const CHECK: Duration = Duration::from_millis(100);
@@ -37,17 +37,17 @@ const MAX_REST: Duration = Duration::from_millis(50);
 const MIN_REST: Duration = Duration::from_millis(1);
 
 /// Appends until the queue is closed and empty.
-pub(crate) async fn run(shared: Arc<Shared>, outlet: Outlet) {
-    let follower = shared.store.follow().map(Follower::new);
-    let waiting = Waiting::new(Arc::clone(&outlet.bytes));
+pub(crate) async fn run(shared: Arc<Shared>, outlet: SubmitReceiver) {
+    let follower = shared.store.follow().map(FeedReader::new);
+    let waiting = PendingAppends::new(Arc::clone(&outlet.bytes));
     Sequencer {
         shared,
         outlet,
         follower,
         waiting,
-        doubts: Doubts::default(),
+        doubts: Resync::default(),
         appending: None,
-        settled: Settled::default(),
+        settled: Committed::default(),
         check_at: Instant::now(),
         closed: false,
     }
@@ -57,14 +57,14 @@ pub(crate) async fn run(shared: Arc<Shared>, outlet: Outlet) {
 
 struct Sequencer {
     shared: Arc<Shared>,
-    outlet: Outlet,
+    outlet: SubmitReceiver,
     /// Where others may append, too.
-    follower: Option<Follower>,
-    waiting: Waiting,
-    doubts: Doubts,
+    follower: Option<FeedReader>,
+    waiting: PendingAppends,
+    doubts: Resync,
     appending: Option<Appending>,
     /// What the last commit brought, to be published as soon as the next one is on its way.
-    settled: Settled,
+    settled: Committed,
     check_at: Instant,
     /// Nothing more will be received.
     closed: bool,
@@ -85,7 +85,7 @@ enum Event {
     Read(Read),
     Received(Vec<Submission>),
     Asked(CatchUp),
-    News(Option<Vec<News>>),
+    FeedEvent(Option<Vec<FeedEvent>>),
     Closing,
     Woken,
 }
@@ -121,8 +121,8 @@ impl Sequencer {
                     received.into_iter().for_each(|submission| self.waiting.push(submission));
                 }
                 Event::Asked(request) => self.doubts.catch_up(request),
-                Event::News(Some(news)) => self.on_news(news),
-                Event::News(None) => self.follower = None,
+                Event::FeedEvent(Some(news)) => self.on_news(news),
+                Event::FeedEvent(None) => self.follower = None,
                 Event::Closing => self.outlet.receiver.close(),
                 Event::Woken => {}
             }
@@ -146,7 +146,7 @@ impl Sequencer {
             }
             () = sleep_until(wake_at) => Event::Woken,
             Some(request) = self.outlet.requests.recv() => Event::Asked(request),
-            news = news::next(&mut self.follower) => Event::News(news),
+            news = feed::next(&mut self.follower) => Event::FeedEvent(news),
         }
     }
 
@@ -154,7 +154,7 @@ impl Sequencer {
         let check_at = (self.appending.is_some() || !self.waiting.is_empty()).then_some(self.check_at);
         // What waits for the store's answer rests at least as long.
         let rested = if self.appending.is_none() { self.waiting.rested(now) } else { None };
-        let measure_at = self.follower.as_ref().map(Follower::measure_at);
+        let measure_at = self.follower.as_ref().map(FeedReader::measure_at);
         [check_at, rested, measure_at, self.doubts.retry_at()].into_iter().flatten().min()
     }
 
@@ -204,7 +204,7 @@ impl Sequencer {
         };
         let lost = batch.settle(appended, &mut self.settled);
         if let Some(follower) = &self.follower {
-            follower.outrun(lost.len());
+            follower.conflict(lost.len());
             // Who has just been first leaves the others a chance: they have to read before they can try again.
             for room in self.settled.rooms() {
                 self.waiting.rest(room, now + rest(took, 1));
@@ -215,7 +215,7 @@ impl Sequencer {
                 self.doubts.begin(&group.room, Some(head));
             }
             // The more often it was beaten, the sooner it is there again.
-            group.rests_until = Some(now + rest(took, group.lost).max(MIN_REST));
+            group.backoff_until = Some(now + rest(took, group.lost).max(MIN_REST));
             self.waiting.put_back(group);
         }
     }

@@ -29,7 +29,7 @@ pub(crate) struct Subscription {
     /// The `seq` up to which everything has been pulled.
     cursor: u64,
     /// Present while the cursor lies behind the ring, or frames are left of a room that it has been taken off.
-    apart: Option<Box<Apart>>,
+    apart: Option<Box<Backfill>>,
     place: u32,
     /// Nothing more is taken from the room.
     frozen: bool,
@@ -51,7 +51,7 @@ impl Pulled {
 }
 
 /// What comes from elsewhere than the room's ring.
-enum Apart {
+enum Backfill {
     CatchingUp(CatchUp),
     /// What was queued when the connection was told to close.
     Frozen(VecDeque<Bytes>),
@@ -97,9 +97,9 @@ impl Drop for Reading {
 }
 
 impl CatchUp {
-    fn begin(shared: &Arc<Shared>) -> Box<Apart> {
+    fn begin(shared: &Arc<Shared>) -> Box<Backfill> {
         shared.meters.lagging.increment(1.0);
-        Box::new(Apart::CatchingUp(Self { shared: Arc::clone(shared), reading: None, page: None }))
+        Box::new(Backfill::CatchingUp(Self { shared: Arc::clone(shared), reading: None, page: None }))
     }
 }
 
@@ -145,15 +145,15 @@ impl Subscription {
         }
         if !self.frozen {
             self.frozen = true;
-            self.apart = (!frames.is_empty()).then(|| Box::new(Apart::Frozen(frames)));
+            self.apart = (!frames.is_empty()).then(|| Box::new(Backfill::Frozen(frames)));
         }
     }
 
     /// Whether it reads from the store, or holds what it has read.
     pub(crate) fn is_reading(&self) -> bool {
         match self.apart.as_deref() {
-            Some(Apart::CatchingUp(catching_up)) => catching_up.reading.is_some() || catching_up.page.is_some(),
-            Some(Apart::Frozen(_)) | None => false,
+            Some(Backfill::CatchingUp(catching_up)) => catching_up.reading.is_some() || catching_up.page.is_some(),
+            Some(Backfill::Frozen(_)) | None => false,
         }
     }
 
@@ -190,7 +190,7 @@ impl Subscription {
     }
 
     fn pull_frozen(&mut self, batch: &mut Batch) {
-        if let Some(Apart::Frozen(frames)) = self.apart.as_deref_mut() {
+        if let Some(Backfill::Frozen(frames)) = self.apart.as_deref_mut() {
             while !batch.is_full()
                 && let Some(next) = frames.pop_front()
             {
@@ -208,7 +208,7 @@ impl Subscription {
             shared.meters.slow_consumers.increment(1);
             CatchUp::begin(shared)
         });
-        let Apart::CatchingUp(catching_up) = &mut **apart else { return false };
+        let Backfill::CatchingUp(catching_up) = &mut **apart else { return false };
         if let Some(page) = &catching_up.page {
             let pulled = page.pull(&mut self.cursor, u64::MAX, batch);
             shared.meters.delivered.increment(pulled);

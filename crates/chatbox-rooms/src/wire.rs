@@ -3,12 +3,12 @@
 use chatbox_protocol::ServerMessage;
 
 /// Appends one text message, as a complete frame of the transport, to a buffer. With WebSockets: `chatbox_ws::frame::text`.
-pub type Frame = fn(&str, &mut Vec<u8>);
+pub type FrameEncoder = fn(&str, &mut Vec<u8>);
 
 /// Encodes messages for a transport.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wire {
-    pub(crate) frame: Frame,
+    pub(crate) frame: FrameEncoder,
 }
 
 impl Wire {

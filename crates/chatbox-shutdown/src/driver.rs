@@ -5,8 +5,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
 use crate::budget::after;
-use crate::crew::{ABORT, Crew};
 use crate::machine::{Action, Event, Machine};
+use crate::phase_tasks::{ABORT, PhaseTasks};
 use crate::{BoxError, Fault, Phase, Report, Shutdown};
 
 #[cfg(test)]
@@ -19,7 +19,7 @@ where
     let Shutdown { plan, mut roster, setter, mut inbox } = shutdown;
     let start = Instant::now();
     let mut machine = Machine::new(plan);
-    let mut crew = Crew::idle();
+    let mut crew = PhaseTasks::idle();
     let (mut faults, mut cut_short) = (Vec::new(), false);
     let mut serving = JoinSet::new();
     serving.spawn(server);
@@ -47,7 +47,7 @@ where
                 Action::Enter { phase, until } => {
                     debug!(from = %machine.phase(), to = %phase, "shutdown phase changed");
                     setter.set(phase);
-                    let next = Crew::start(phase, &mut roster, after(start, until));
+                    let next = PhaseTasks::start(phase, &mut roster, after(start, until));
                     let record = std::mem::replace(&mut crew, next).into_record();
                     faults.extend(record.faults);
                     cut_short |= record.cut_short;

@@ -5,25 +5,25 @@
 compile_error!("chatbox-shutdown listens for SIGTERM and SIGINT: it is for Unix only");
 
 mod budget;
-mod crew;
 mod driver;
 mod error;
 pub mod escalation;
-mod inbox;
 pub mod machine;
 mod participant;
 mod phase;
+mod phase_tasks;
 mod plan;
 mod report;
+mod requests;
 mod shutdown;
 
 pub use budget::Budget;
 pub use error::Error;
 pub use escalation::Signal;
-pub use inbox::Trigger;
 pub use machine::Cause;
 pub use participant::{BoxError, Ending};
 pub use phase::{Phase, Phases};
 pub use plan::Plan;
 pub use report::{Fault, FaultKind, Outcome, PhaseDuration, Report};
+pub use requests::Trigger;
 pub use shutdown::{Armed, Shutdown};

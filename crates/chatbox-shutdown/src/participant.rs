@@ -45,13 +45,13 @@ impl fmt::Debug for Participant {
 
 /// Everything that was registered and has not started yet.
 #[derive(Default)]
-pub(crate) struct Roster {
+pub(crate) struct Participants {
     pub(crate) participants: Vec<Participant>,
     /// What has to hold for the lame duck to end before its time.
     pub(crate) conditions: Vec<Condition>,
 }
 
-impl fmt::Debug for Roster {
+impl fmt::Debug for Participants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.participants.fmt(f)
     }

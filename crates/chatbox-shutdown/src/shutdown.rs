@@ -1,9 +1,9 @@
 //! What a program holds: first a [`Shutdown`] being put together, then an [`Armed`] one that runs.
 
 use crate::driver;
-use crate::inbox::Inbox;
-use crate::participant::{Participant, Roster};
+use crate::participant::{Participant, Participants};
 use crate::phase::PhaseSetter;
+use crate::requests::ShutdownRequests;
 use crate::{BoxError, Budget, Cause, Ending, Error, Phase, Phases, Plan, Report, Trigger};
 
 /// A shutdown that is being put together.
@@ -14,9 +14,9 @@ use crate::{BoxError, Budget, Cause, Ending, Error, Phase, Phases, Plan, Report,
 #[must_use = "a shutdown does nothing unless it is armed and run"]
 pub struct Shutdown {
     pub(crate) plan: Plan,
-    pub(crate) roster: Roster,
+    pub(crate) roster: Participants,
     pub(crate) setter: PhaseSetter,
-    pub(crate) inbox: Inbox,
+    pub(crate) inbox: ShutdownRequests,
 }
 
 /// A shutdown that hears when it should begin.
@@ -34,7 +34,7 @@ impl Shutdown {
     /// [`Error::DoesNotFit`], which names all four values, unless `lame_duck + drain + flush < grace`.
     pub fn plan(plan: Plan) -> Result<Self, Error> {
         plan.validate()?;
-        Ok(Self { plan, roster: Roster::default(), setter: PhaseSetter::new(), inbox: Inbox::new() })
+        Ok(Self { plan, roster: Participants::default(), setter: PhaseSetter::new(), inbox: ShutdownRequests::new() })
     }
 
     /// Registers a participant: work that belongs to a phase, and whose name stands in the report

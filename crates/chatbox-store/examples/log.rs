@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         loop {
             let append = Append { room: (*room).into(), expected_head, messages: vec![draft.clone()] };
             match store.append(Arc::from([append])).await?.remove(0) {
-                Appended::Placed(placed) => break println!("stored: {placed:?}"),
+                Appended::All(placed) => break println!("stored: {placed:?}"),
                 Appended::HeadMoved { head } | Appended::Partly { head, .. } => expected_head = head,
             }
         }

@@ -15,5 +15,7 @@ pub use memory::MemoryStore;
 #[cfg(feature = "mongodb")]
 pub use mongodb::MongoStore;
 pub use sqlite::SqliteStore;
-pub use store::{Append, Appended, BoxFuture, Draft, Feed, MAX_READ_BYTES, News, Placed, Span, Store, Stored};
+pub use store::{
+    Append, AppendResult, Appended, BoxFuture, Draft, Feed, FeedEvent, MAX_READ_BYTES, Span, Store, Stored,
+};
 pub use url::open;

@@ -1,6 +1,6 @@
 //! The log in memory: the newest messages of each room, for tests and benchmarks.
 
-mod news;
+mod feed;
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::store::within_read_bytes;
-use crate::{Append, Appended, BoxFuture, Draft, Feed, News, Placed, Span, Store, StoreError, Stored};
+use crate::{Append, AppendResult, Appended, BoxFuture, Draft, Feed, FeedEvent, Span, Store, StoreError, Stored};
 
-use self::news::Replica;
+use self::feed::Replica;
 
 /// A store that keeps the newest [`MemoryStore::KEPT`] messages of each room and forgets everything
 /// with the process. A duplicate is noticed while the first of its kind is kept.
@@ -69,7 +69,7 @@ impl MemoryStore {
         self.lock().replicas[self.place].release();
     }
 
-    /// The feed goes on with [`News::Missed`] in place of what it was held back from telling.
+    /// The feed goes on with [`FeedEvent::Lagged`] in place of what it was held back from telling.
     pub fn lose_news(&self) {
         self.lock().replicas[self.place].lose();
     }
@@ -146,19 +146,19 @@ impl Log {
             return Appended::HeadMoved { head };
         }
         if append.messages.is_empty() {
-            return Appended::Placed(Vec::new());
+            return Appended::All(Vec::new());
         }
         let room = self.rooms.entry(append.room.clone()).or_default();
         let mut placed = Vec::with_capacity(append.messages.len());
         for draft in &append.messages {
             placed.push(room.place(draft));
-            if let (Some(Placed::New(_)), Some(message)) = (placed.last(), room.kept.back()) {
+            if let (Some(AppendResult::New(_)), Some(message)) = (placed.last(), room.kept.back()) {
                 for replica in &mut self.replicas {
-                    replica.tell(|| News::Appended { room: append.room.clone(), message: message.clone() });
+                    replica.tell(|| FeedEvent::Appended { room: append.room.clone(), message: message.clone() });
                 }
             }
         }
-        Appended::Placed(placed)
+        Appended::All(placed)
     }
 }
 
@@ -167,9 +167,9 @@ impl Room {
         Span { first: self.head + 1 - self.kept.len() as u64, head: self.head }
     }
 
-    fn place(&mut self, draft: &Draft) -> Placed {
+    fn place(&mut self, draft: &Draft) -> AppendResult {
         match self.ids.entry((draft.user.clone(), draft.id.clone())) {
-            Entry::Occupied(stored) => Placed::Duplicate(*stored.get()),
+            Entry::Occupied(stored) => AppendResult::Duplicate(*stored.get()),
             Entry::Vacant(place) => {
                 self.head += 1;
                 place.insert(self.head);
@@ -178,7 +178,7 @@ impl Room {
                 if self.kept.len() > MemoryStore::KEPT {
                     self.forget_oldest();
                 }
-                Placed::New(self.head)
+                AppendResult::New(self.head)
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::StoreError;
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What [`Store::follow`] returns.
-pub type Feed = BoxStream<'static, News>;
+pub type Feed = BoxStream<'static, FeedEvent>;
 
 /// The most text (users, ids and bodies, in bytes) that one [`Store::read`] returns: 1 MiB, unless
 /// a single message is larger.
@@ -44,7 +44,7 @@ pub trait Store: Send + Sync + 'static {
     /// After an error it is unknown which of the batch is stored, and what is not stored yet may
     /// still be, a little later; SQLite and memory have stored nothing. The same goes for a future
     /// that was dropped. In every case what is stored has its place behind `expected_head`, without
-    /// a gap, and appending again with the same ids tells ([`Placed::Duplicate`]).
+    /// a gap, and appending again with the same ids tells ([`AppendResult::Duplicate`]).
     fn append(&self, batch: Arc<[Append]>) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>>;
 
     /// Which messages of a room are stored. A room that nobody has written to is empty.
@@ -67,7 +67,7 @@ pub trait Store: Send + Sync + 'static {
     /// Follows what is appended to this store by anybody, this process included. `None` (the
     /// default) where no other process can append to it.
     ///
-    /// The feed begins with [`News::Missed`] once it listens: it tells everything that is appended
+    /// The feed begins with [`FeedEvent::Lagged`] once it listens: it tells everything that is appended
     /// after that. It reconnects by itself and ends when the store is closed. It takes no more from
     /// the backend than its reader takes from it, give or take a few hundred messages. A store has one
     /// feed: calling this again ends the one before. To be called within a tokio runtime.
@@ -118,8 +118,8 @@ pub struct Draft {
 /// What became of an [`Append`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Appended {
-    /// It took effect: one [`Placed`] for each of its messages, in order.
-    Placed(Vec<Placed>),
+    /// It took effect: one [`AppendResult`] for each of its messages, in order.
+    All(Vec<AppendResult>),
     /// Somebody else has appended to the room since: nothing of it was stored.
     HeadMoved {
         /// The head of the room, or a newer one than was expected: up to it everything can be read.
@@ -130,7 +130,7 @@ pub enum Appended {
     Partly {
         /// One for each of the messages that took effect, at least one and not all of them. The new
         /// ones follow the expected head without gaps.
-        placed: Vec<Placed>,
+        placed: Vec<AppendResult>,
         /// As in [`HeadMoved`](Appended::HeadMoved).
         head: u64,
     },
@@ -138,7 +138,7 @@ pub enum Appended {
 
 /// What a [`Feed`] tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum FeedEvent {
     /// A message was appended; it is durable and can be read. Those of a room come in the order of
     /// their `seq`, and some possibly again after the feed had to reconnect.
     Appended {
@@ -149,12 +149,12 @@ pub enum News {
     },
     /// Something may have been appended that the feed did not tell and never will. From here on it
     /// tells everything again: who reads the store now has what lies between.
-    Missed,
+    Lagged,
 }
 
 /// Where a message stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placed {
+pub enum AppendResult {
     /// It was stored now. The new ones of an append follow its expected head without gaps.
     New(u64),
     /// The same room, user and id was stored before (maybe earlier in the same append): with this

@@ -1,6 +1,6 @@
 //! What it costs to decode what clients send, and to encode what they get.
 
-use chatbox_ws::{Accept, Decoder, Event, frame};
+use chatbox_ws::{DecodeLimits, Decoder, Event, frame};
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 
@@ -17,7 +17,7 @@ fn decode_whole(bencher: Bencher, size: usize) {
     let (mut decoder, stream) = (Decoder::default(), masked(size));
     // Decoding unmasks in place: each turn needs bytes of its own.
     bencher.counter(BytesCount::new(size)).with_inputs(|| stream.clone()).bench_local_refs(|stream| {
-        let step = decoder.decode(Accept::default(), stream).expect("the stream is sound");
+        let step = decoder.decode(DecodeLimits::default(), stream).expect("the stream is sound");
         assert!(matches!(step.event, Some(Event::Text(_))));
     });
 }
@@ -28,7 +28,7 @@ fn decode_in_segments(bencher: Bencher, size: usize) {
     let (mut decoder, stream) = (Decoder::default(), masked(size));
     bencher.counter(BytesCount::new(size)).with_inputs(|| stream.clone()).bench_local_refs(|stream| {
         for segment in stream.chunks_mut(1_460) {
-            black_box(decoder.decode(Accept::default(), segment).expect("the stream is sound"));
+            black_box(decoder.decode(DecodeLimits::default(), segment).expect("the stream is sound"));
         }
     });
 }

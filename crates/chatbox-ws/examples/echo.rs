@@ -6,7 +6,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chatbox_core::{CloseCode, CloseReason, Connection, Drain, Limits, Registry, Source};
-use chatbox_ws::{Accept, Handler, Message, Settings, Transport, Upgrade, frame};
+use chatbox_ws::{DecodeLimits, Handler, Message, Settings, Transport, Upgrade, frame};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ async fn serve(address: SocketAddr) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let registry = Registry::new(Limits { max_per_user: u32::MAX, ..Limits::default() }, ());
     let transport = Transport::new(Settings {
-        accept: Accept { max_message: 16 * 1024 * 1024, binary: true },
+        accept: DecodeLimits { max_message: 16 * 1024 * 1024, binary: true },
         ..Settings::default()
     });
 

@@ -28,14 +28,14 @@ pub enum Event<'a> {
 
 /// Which messages are taken, and how large they may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accept {
+pub struct DecodeLimits {
     /// Bytes of one message over all its fragments; a message of exactly this size is taken. Default 65,536.
     pub max_message: usize,
     /// Whether binary messages are taken. Default no.
     pub binary: bool,
 }
 
-impl Default for Accept {
+impl Default for DecodeLimits {
     fn default() -> Self {
         Self { max_message: 65_536, binary: false }
     }
@@ -57,12 +57,12 @@ pub struct Step<'a> {
 /// a header announces.
 ///
 /// ```
-/// use chatbox_ws::{Accept, Decoder, Event};
+/// use chatbox_ws::{DecodeLimits, Decoder, Event};
 ///
 /// // "Hello", masked: the example of RFC 6455 section 5.7.
 /// let mut bytes = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
 /// let mut decoder = Decoder::default();
-/// let step = decoder.decode(Accept::default(), &mut bytes)?;
+/// let step = decoder.decode(DecodeLimits::default(), &mut bytes)?;
 /// assert_eq!(step.used, 11);
 /// assert_eq!(step.event, Some(Event::Text("Hello".into())));
 /// # Ok::<(), chatbox_ws::Violation>(())
@@ -79,7 +79,7 @@ impl Decoder {
     /// # Errors
     /// A [`Violation`], as early as the bytes show it. The decoder must not be fed again: it then uses up and ignores
     /// whatever it is given.
-    pub fn decode<'a>(&mut self, accept: Accept, input: &'a mut [u8]) -> Result<Step<'a>, Violation> {
+    pub fn decode<'a>(&mut self, accept: DecodeLimits, input: &'a mut [u8]) -> Result<Step<'a>, Violation> {
         if self.partial.as_ref().is_some_and(|partial| partial.is_failed()) {
             return Ok(Step { used: input.len(), event: None });
         }
@@ -96,7 +96,7 @@ impl Decoder {
         self.partial.as_ref().is_some_and(|partial| !partial.is_failed())
     }
 
-    fn step<'a>(&mut self, accept: Accept, input: &'a mut [u8]) -> Result<Step<'a>, Violation> {
+    fn step<'a>(&mut self, accept: DecodeLimits, input: &'a mut [u8]) -> Result<Step<'a>, Violation> {
         if self.partial.is_none()
             && let Parsed::Whole(header, head) = Header::parse(input)?
         {

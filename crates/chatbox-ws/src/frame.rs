@@ -70,7 +70,7 @@ pub(crate) fn boundary(frames: &[u8], at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::Accept;
+    use crate::decode::DecodeLimits;
     use chatbox_core::CloseCode;
     use proptest::prelude::*;
 
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_message_larger_than_is_taken_can_be_sent() {
-        let payload = "x".repeat(Accept::default().max_message + 1);
+        let payload = "x".repeat(DecodeLimits::default().max_message + 1);
         assert_eq!(encoded(|out| text(&payload, out)).len(), 10 + payload.len());
     }
 

@@ -1,6 +1,6 @@
 //! What an application does with a connection.
 
-use chatbox_core::{CloseReason, Closing, Connection, Ended, Source};
+use chatbox_core::{CloseReason, CloseSummary, Closing, Connection, Source};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 pub enum Message<'a> {
     /// Text.
     Text(&'a str),
-    /// Binary data; only when [`Accept::binary`](crate::Accept::binary) is set.
+    /// Binary data; only when [`DecodeLimits::binary`](crate::DecodeLimits::binary) is set.
     Binary(&'a [u8]),
 }
 
@@ -38,8 +38,8 @@ pub trait Handler: Source + Unpin {
     fn on_closing(&mut self, _connection: &Arc<Connection>, _closing: &Closing) {}
 
     /// Everything that was queued and owed has been pulled; frames pushed now are the last before the Close. Default: none.
-    fn last_words(&mut self, _connection: &Arc<Connection>, _closing: &Closing) {}
+    fn before_close(&mut self, _connection: &Arc<Connection>, _closing: &Closing) {}
 
     /// The connection has ended. Not called after a panic. Default: nothing.
-    fn on_end(&mut self, _connection: &Arc<Connection>, _ended: &Ended) {}
+    fn on_end(&mut self, _connection: &Arc<Connection>, _ended: &CloseSummary) {}
 }

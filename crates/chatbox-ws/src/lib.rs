@@ -12,7 +12,7 @@ mod upgrade;
 mod violation;
 mod wheel;
 
-pub use decode::{Accept, Decoder, Event, Step};
+pub use decode::{DecodeLimits, Decoder, Event, Step};
 pub use handler::{Handler, Message};
 pub use handshake::Rejection;
 pub use origin::OriginPolicy;

@@ -14,8 +14,8 @@ use crate::decode::Decoder;
 use crate::handler::Handler;
 use crate::transport::{Expiry, Shared};
 use crate::wheel::Tick;
-use chatbox_core::{CloseCode, CloseReason, ClosedBy, Closing, Command, Ended, Lease};
-use input::{Backlog, Ear, Input};
+use chatbox_core::{CloseCode, CloseReason, CloseSummary, ClosedBy, Closing, Command, Lease};
+use input::{Backlog, Input, ReadState};
 use output::Unsent;
 use phase::Phase;
 use std::num::NonZero;
@@ -33,7 +33,7 @@ const TURNS: usize = 16;
 ///
 /// They stand apart so that a poll borrows the lease and leaves it where it is: most polls write a few bytes of the session, and what
 /// stays unwritten need not travel between the processors that poll it in turn.
-pub(crate) struct Leased<S, H> {
+pub(crate) struct SessionTask<S, H> {
     /// Before the lease: a session that is dropped closes its socket before its place is given back.
     session: Session<S, H>,
     /// `None` once the session has ended.
@@ -46,7 +46,7 @@ pub(crate) struct Session<S, H> {
     handler: H,
     /// The handler has panicked: nobody knows what state it is in.
     panicked: bool,
-    /// How many pings the peer was sent since it was last heard.
+    /// How many pings the peer was sent since it was last last_read.
     unanswered: u16,
     shared: Arc<Shared>,
     decoder: Decoder,
@@ -58,12 +58,12 @@ pub(crate) struct Session<S, H> {
     /// The peer's Close, once it is in.
     peer_close: Option<CloseCode>,
     /// What becomes of the peer's bytes.
-    ear: Ear,
+    read_state: ReadState,
     expiry: Option<Box<(Tick, CloseReason)>>,
-    /// When the peer was last heard, how many bytes were written to it since then, and when it was last sent a ping.
-    heard: Tick,
-    unheard: u32,
-    pinged: Tick,
+    /// When the peer was last last_read, how many bytes were written to it since then, and when it was last sent a ping.
+    last_read: Tick,
+    bytes_since_read: u32,
+    last_ping: Tick,
     /// Since when a write has made no progress.
     stalled: Option<NonZero<Tick>>,
     /// The earliest wake-up that is booked with the wheel.
@@ -89,21 +89,21 @@ where
             unsent: None,
             phase: Phase::Open,
             peer_close: None,
-            ear: Ear::Open,
+            read_state: ReadState::Open,
             expiry,
-            heard: now,
-            unheard: 0,
-            pinged: now,
+            last_read: now,
+            bytes_since_read: 0,
+            last_ping: now,
             stalled: None,
             booked: None,
         }
     }
 
     /// Goes round until nothing moves. An error is the end.
-    fn drive(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<(), Ended> {
+    fn drive(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<(), CloseSummary> {
         let mut called = lease.connection().take_tick();
         for _ in 0..TURNS {
-            self.obey(lease)?;
+            self.apply_command(lease)?;
             let input = self.poll_input(lease, cx)?;
             // Counted before pulling: what an answer has published is pulled before the Close.
             let owed = lease.connection().owed();
@@ -136,16 +136,16 @@ where
     }
 
     /// Does what the connection was told to do.
-    fn obey(&mut self, lease: &Lease) -> Result<(), Ended> {
+    fn apply_command(&mut self, lease: &Lease) -> Result<(), CloseSummary> {
         if !lease.connection().is_commanded() {
             return Ok(());
         }
         match lease.connection().command() {
             Command::Serve => {}
-            Command::Cut => return Err(Ended::aborted("cut")),
+            Command::Cut => return Err(CloseSummary::aborted("cut")),
             Command::Close(closing) => {
                 if matches!(self.phase, Phase::Open) {
-                    self.settle(lease, closing);
+                    self.begin_drain(lease, closing);
                 }
             }
         }
@@ -153,7 +153,7 @@ where
     }
 
     /// No further message is taken; what is owed and queued still goes out.
-    fn settle(&mut self, lease: &Lease, closing: Closing) {
+    fn begin_drain(&mut self, lease: &Lease, closing: Closing) {
         let told = self.guard(|handler| handler.on_closing(lease.connection(), &closing));
         self.phase = Phase::Settling(Box::new(closing));
         self.expiry = None;
@@ -168,7 +168,7 @@ where
         if self.phase.is_sealed() {
             return;
         }
-        self.seal(lease, &reason);
+        self.queue_close(lease, &reason);
         self.phase = Phase::Closing { code: reason.code, by };
         self.restart_stall();
     }
@@ -189,7 +189,7 @@ fn internal_error() -> CloseReason {
     CloseReason::new(CloseCode::INTERNAL, "internal error")
 }
 
-impl<S, H> Leased<S, H>
+impl<S, H> SessionTask<S, H>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Handler,
@@ -207,7 +207,7 @@ where
     }
 }
 
-impl<S, H> Future for Leased<S, H>
+impl<S, H> Future for SessionTask<S, H>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Handler,

@@ -1,8 +1,8 @@
 //! The settings that all sessions share, and the way to run one over any stream.
 
-use crate::decode::Accept;
+use crate::decode::DecodeLimits;
 use crate::handler::Handler;
-use crate::session::{Heartbeat, Leased};
+use crate::session::{Heartbeat, SessionTask};
 use crate::wheel::Wheel;
 use bytes::Bytes;
 use chatbox_core::{CloseReason, Lease};
@@ -15,11 +15,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Which messages are taken.
-    pub accept: Accept,
+    pub accept: DecodeLimits,
     /// A peer that has been silent for this long is sent a ping. Default 25 s.
     pub heartbeat_interval: Duration,
     /// A peer that has been silent for this long is gone, and a second later for every 16 KiB that were written to it since it
-    /// was last heard: who reads slowly answers late. Default 60 s.
+    /// was last last_read: who reads slowly answers late. Default 60 s.
     pub heartbeat_timeout: Duration,
     /// A connection on which no write made progress for this long is closed with 1013. Default 30 s.
     pub write_timeout: Duration,
@@ -31,7 +31,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            accept: Accept::default(),
+            accept: DecodeLimits::default(),
             heartbeat_interval: Duration::from_secs(25),
             heartbeat_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
@@ -100,6 +100,6 @@ impl Transport {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         H: Handler,
     {
-        Box::new(Leased::new(io, &buffered, lease, handler, expiry, Arc::clone(&self.shared)))
+        Box::new(SessionTask::new(io, &buffered, lease, handler, expiry, Arc::clone(&self.shared)))
     }
 }

@@ -1,7 +1,7 @@
 //! The one flow that every runtime goes through: deploy, connect clients, end pods in every way a cluster does.
 
-use crate::evidence::{Fleet, PodEnd};
-use crate::judge::{Expected, misses};
+use crate::assertions::{Expected, misses};
+use crate::observations::{Fleet, PodEnd};
 use crate::report::{Row, Table};
 use anyhow::{Context, Result};
 use std::time::{Duration, Instant};

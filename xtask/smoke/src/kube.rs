@@ -2,11 +2,11 @@
 
 mod fleet;
 mod image;
-mod witness;
+mod pod_watcher;
 
-use crate::evidence::{Fleet, PodEnd};
 use crate::flow::{Clients, Runtime, Scenario, step};
 use crate::manifests::text;
+use crate::observations::{Fleet, PodEnd};
 use crate::prepare::{Inject, Prepared, Wanted, prepare};
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::future::try_join_all;
@@ -83,7 +83,8 @@ impl Kube {
     /// The replicas that are ready and there to stay.
     async fn ready(&self) -> Result<Vec<String>> {
         let pods = self.pods().list(&ListParams::default().labels("app.kubernetes.io/name=chatbox")).await?;
-        let staying = pods.items.iter().filter(|pod| pod.meta().deletion_timestamp.is_none() && witness::is_ready(pod));
+        let staying =
+            pods.items.iter().filter(|pod| pod.meta().deletion_timestamp.is_none() && pod_watcher::is_ready(pod));
         Ok(staying.map(ResourceExt::name_any).collect())
     }
 
@@ -163,7 +164,7 @@ impl Runtime for Kube {
         let ending = if scenario.ends_every_pod() { &ready[..] } else { &ready[..1] };
         let mut witnesses = Vec::new();
         for pod in ending {
-            witnesses.push(witness::Witness::begin(self.client.clone(), &self.namespace, pod).await?);
+            witnesses.push(pod_watcher::PodWatcher::begin(self.client.clone(), &self.namespace, pod).await?);
         }
         self.end_pods(scenario, &ready).await?;
         // In a rollout, the last one waits for all others.

@@ -1,11 +1,11 @@
 //! Manifests as typed objects, and the smoke test that deploys them.
 
+mod assertions;
 mod cli;
-mod evidence;
 mod flow;
-mod judge;
 mod kube;
 pub mod manifests;
+mod observations;
 mod podman;
 mod prepare;
 mod report;

@@ -8,9 +8,9 @@ mod cli;
 mod pod;
 mod service;
 
-use crate::evidence::{Fleet, PodEnd, message};
+use crate::assertions::CLOSING;
 use crate::flow::{Clients, Runtime, Scenario, step};
-use crate::judge::CLOSING;
+use crate::observations::{Fleet, PodEnd, message};
 use crate::prepare::{Inject, Prepared, Wanted, prepare};
 use anyhow::{Context, Result, bail, ensure};
 use cli::Podman as Cli;

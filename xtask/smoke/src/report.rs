@@ -1,7 +1,7 @@
 //! The result: a table for people, or JSON.
 
-use crate::evidence::{Fleet, PodEnd, Report};
 use crate::flow::Scenario;
+use crate::observations::{Fleet, PodEnd, Report};
 use serde::Serialize;
 use std::fmt;
 use std::time::Duration;

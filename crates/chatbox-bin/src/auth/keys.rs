@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What is asked of every token beside its signature.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Rules {
+pub(crate) struct ClaimRules {
     /// The `iss` that a token must have.
     pub(crate) issuer: Option<String>,
     /// What a token's `aud` must name.
@@ -47,7 +47,7 @@ pub(crate) type KeyFault = (&'static str, String);
 /// The keys of now, and the way to read them anew.
 pub(crate) struct KeyRing {
     sources: Sources,
-    rules: Rules,
+    rules: ClaimRules,
     keys: RwLock<Arc<Keys>>,
     asked: Arc<Notify>,
 }
@@ -70,7 +70,7 @@ impl KeyRing {
     ///
     /// # Errors
     /// The first key that cannot be used.
-    pub(crate) fn load(sources: Sources, rules: Rules) -> Result<Option<Self>, KeyFault> {
+    pub(crate) fn load(sources: Sources, rules: ClaimRules) -> Result<Option<Self>, KeyFault> {
         let keys = sources.read(&rules)?;
         let configured = !keys.keys.is_empty();
         Ok(configured.then(|| Self { sources, rules, keys: RwLock::new(Arc::new(keys)), asked: Arc::default() }))
@@ -156,7 +156,7 @@ impl KeyRing {
 }
 
 impl Sources {
-    fn read(&self, rules: &Rules) -> Result<Keys, KeyFault> {
+    fn read(&self, rules: &ClaimRules) -> Result<Keys, KeyFault> {
         let mut reader = Reader { rules, keys: Vec::new(), hasher: DefaultHasher::new() };
         if let Some(secret) = &self.secret {
             reader.secret("auth.jwt_secret", None, None, secret)?;
@@ -181,7 +181,7 @@ impl Sources {
 
 /// Collects keys.
 struct Reader<'a> {
-    rules: &'a Rules,
+    rules: &'a ClaimRules,
     keys: Vec<Key>,
     hasher: DefaultHasher,
 }
@@ -267,7 +267,7 @@ impl Reader<'_> {
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
-        let Rules { issuer, audience, leeway } = self.rules;
+        let ClaimRules { issuer, audience, leeway } = self.rules;
         let mut validation = Validation::new(algorithm);
         let mut required = vec!["exp", "sub"];
         required.extend(issuer.as_ref().map(|_| "iss"));

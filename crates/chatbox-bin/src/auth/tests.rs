@@ -7,10 +7,10 @@ use proptest::prelude::*;
 
 const SECRET: &str = "a-key-of-at-least-thirty-two-bytes-for-tests";
 
-fn doorman() -> Doorman {
+fn doorman() -> Authenticator {
     let sources = Sources { secret: Some(Secret::new(SECRET)), ..Sources::default() };
-    let keys = KeyRing::load(sources, Rules::default()).unwrap();
-    Doorman { keys: keys.map(Arc::new), anonymous: false }
+    let keys = KeyRing::load(sources, ClaimRules::default()).unwrap();
+    Authenticator { keys: keys.map(Arc::new), anonymous: false }
 }
 
 fn with_query(token: impl Into<String>) -> Result<Identity, AuthError> {
@@ -19,7 +19,7 @@ fn with_query(token: impl Into<String>) -> Result<Identity, AuthError> {
 
 fn minted() -> String {
     let rooms = Some(vec!["support-*".to_owned()]);
-    let mint = Mint { secret: Secret::new(SECRET), rules: Rules::default() };
+    let mint = TokenSigner { secret: Secret::new(SECRET), rules: ClaimRules::default() };
     mint.token("alice", Duration::from_secs(60), rooms).unwrap()
 }
 

@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::cli::Probe;
 use crate::config::Config;
-use crate::fetch;
+use crate::http_get;
 use http::{StatusCode, Uri};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ pub(super) fn run(config: &Config, which: Probe, url: Option<&str>) -> Result<Ex
         .build()
         .map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
     let (status, _) = runtime
-        .block_on(async { tokio::time::timeout(PATIENCE, fetch::get(&uri, None)).await })
+        .block_on(async { tokio::time::timeout(PATIENCE, http_get::get(&uri, None)).await })
         .map_err(|_| Failure::at_run_time(format!("probe: {uri} did not answer within {PATIENCE:?}")))?
         .map_err(|error| Failure::at_run_time(format!("probe: {uri}: {error:#}")))?;
     if status == StatusCode::OK {

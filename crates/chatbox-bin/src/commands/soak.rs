@@ -8,7 +8,7 @@ mod verdict;
 
 use super::Failure;
 use super::connect::with_prefix;
-use crate::auth::Mint;
+use crate::auth::TokenSigner;
 use crate::cli::Soak;
 use crate::config::Loaded;
 use fleet::Fleet;
@@ -26,7 +26,7 @@ struct Plan {
     /// Distinguishes the rooms and users of this run from those of others.
     run: String,
     /// Signs the clients' tokens, where the service asks for some.
-    mint: Option<Mint>,
+    mint: Option<TokenSigner>,
 }
 
 impl Plan {

@@ -1,7 +1,7 @@
 //! Whether the values make sense together, and errors that name the key, the value and the source.
 
 use super::{Anonymous, Config, Loaded, Secret, show};
-use crate::auth::{KeyRing, Mint, Rules, Sources};
+use crate::auth::{ClaimRules, KeyRing, Sources, TokenSigner};
 use chatbox_shutdown::Plan;
 use figment::Figment;
 use figment::error::Kind;
@@ -46,7 +46,7 @@ pub struct Checked {
     /// The store's URL, wherever it came from.
     pub(crate) store_url: Secret,
     /// Signs tokens for development, where there is a secret to do so.
-    pub(crate) mint: Option<Mint>,
+    pub(crate) mint: Option<TokenSigner>,
     /// What tokens are checked against; none while no key is set.
     pub(crate) keys: Option<Arc<KeyRing>>,
     /// Whether `?user=NAME` is believed.
@@ -132,7 +132,7 @@ impl Config {
         Ok(Checked {
             config: self.clone(),
             store_url,
-            mint: jwt_secret.map(|secret| Mint { secret, rules }),
+            mint: jwt_secret.map(|secret| TokenSigner { secret, rules }),
             keys: keys.map(Arc::new),
             anonymous,
             plan,
@@ -189,13 +189,13 @@ impl Config {
         Ok(())
     }
 
-    fn rules(&self) -> Result<Rules, Fault> {
+    fn rules(&self) -> Result<ClaimRules, Fault> {
         let auth = &self.auth;
         if auth.leeway > MAX_LEEWAY {
             let text = format!("auth.leeway: {:?} is more than {MAX_LEEWAY:?}", auth.leeway);
             return Err(Fault::new(["auth.leeway"], text));
         }
-        Ok(Rules { issuer: auth.issuer.clone(), audience: auth.audience.clone(), leeway: auth.leeway })
+        Ok(ClaimRules { issuer: auth.issuer.clone(), audience: auth.audience.clone(), leeway: auth.leeway })
     }
 
     fn key_sources(&self) -> Sources {

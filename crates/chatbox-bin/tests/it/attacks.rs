@@ -5,17 +5,17 @@ mod bystanders;
 mod costs;
 mod dialogue;
 mod document;
+mod exhaustion;
 mod frames;
-mod greed;
+mod harness;
 mod history;
 mod http;
-mod stage;
 mod texts;
 mod tokens;
 mod upgrades;
 
 use document::{Group, compare_attacks};
-use stage::Row;
+use harness::Row;
 use std::any::Any;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -35,7 +35,7 @@ async fn every_attack_ends_as_the_table_says() {
         ("HTTP", http::all()),
         ("Frames", frames::all()),
         ("Requests", texts::all()),
-        ("Resources", greed::all()),
+        ("Resources", exhaustion::all()),
         ("History", history::all()),
     ];
     let (turns, set) = (Rc::new(Semaphore::new(AT_ONCE)), LocalSet::new());

@@ -1,6 +1,6 @@
 //! What the service is for: clients are connected, SIGTERM comes, and everybody is seen off politely.
 
-use crate::harness::{Farewell, Finished, Peer, Response, Server, Setup, TERMINATE, get, heavy, until};
+use crate::harness::{Finished, Peer, PeerLog, Response, Server, Setup, TERMINATE, get, heavy, until};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -104,7 +104,7 @@ async fn all<T: Send + 'static>(tasks: impl IntoIterator<Item = impl Future<Outp
 impl Client {
     /// Sends a message now and then, whether or not the last one is acked, until it is told goodbye. Checks that the room's
     /// messages come without a gap; returns its acks: `room/id` to `(user, seq)`.
-    async fn talk(mut self, acks: Arc<AtomicUsize>) -> (Farewell, BTreeMap<String, (String, u64)>) {
+    async fn talk(mut self, acks: Arc<AtomicUsize>) -> (PeerLog, BTreeMap<String, (String, u64)>) {
         let (mut acked, mut seen, mut sent) = (BTreeMap::new(), self.head, 0);
         let first = Instant::now() + PAUSE.mul_f64(self.number as f64 / CLIENTS as f64);
         let mut turns = tokio::time::interval_at(first, PAUSE);
@@ -205,8 +205,8 @@ async fn newcomer(at: std::net::SocketAddr, prefix: &str) -> std::io::Result<Res
 }
 
 /// Everybody got goodbye with a slot of its own, then Close 1001, and no reset.
-fn assert_seen_off(farewells: &[Farewell]) {
-    let slots: HashSet<u64> = farewells.iter().map(Farewell::slot).collect();
+fn assert_seen_off(farewells: &[PeerLog]) {
+    let slots: HashSet<u64> = farewells.iter().map(PeerLog::slot).collect();
     assert_eq!(farewells.len(), CLIENTS);
     assert_eq!(slots.len(), CLIENTS, "each client has a slot of its own");
 }

@@ -7,7 +7,7 @@ mod server;
 
 pub(crate) use finished::Finished;
 pub(crate) use http::{Response, get, request};
-pub(crate) use peer::{End, Farewell, Frame, Peer, frame};
+pub(crate) use peer::{End, Frame, Peer, PeerLog, frame};
 pub(crate) use server::{INTERRUPT, Server, Setup, TERMINATE};
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The drain, in paused time.
 
 use crate::fixture::{Peer, Seen, adds_up, plan, registry, serve};
-use chatbox_core::{Drain, Ended, Outcome, Tally};
+use chatbox_core::{CloseSummary, Drain, Outcome, Tally};
 use std::future::{pending, ready};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -49,7 +49,7 @@ async fn what_is_left_when_time_is_up_is_cut() {
     let tally = registry.drain(plan(), sleep(millis(15_000))).await;
     assert_eq!(tally, Tally { at_signal: 2, closed: 1, aborted: 1, ..Tally::default() });
     assert_eq!(start.elapsed(), millis(15_000), "a session that hears the cut costs no further time");
-    assert_eq!(diary.read().last(), Some(&Seen::Ended(Ended::aborted("cut"))));
+    assert_eq!(diary.read().last(), Some(&Seen::CloseSummary(CloseSummary::aborted("cut"))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,7 +140,7 @@ async fn sessions_that_time_out_by_themselves_are_not_cut() {
     lease.begin();
     tokio::spawn(async move {
         sleep(millis(3_000)).await;
-        lease.end(Ended { outcome: Outcome::TimedOut, ..Ended::aborted("close_timeout") });
+        lease.end(CloseSummary { outcome: Outcome::TimedOut, ..CloseSummary::aborted("close_timeout") });
     });
     let tally = registry.drain(plan(), sleep(millis(15_000))).await;
     assert_eq!(tally, Tally { at_signal: 1, timed_out: 1, ..Tally::default() });

@@ -1,8 +1,8 @@
 //! Sessions without sockets, and an observer that keeps what it was told.
 
 use chatbox_core::{
-    CloseCode, CloseReason, ClosedBy, Closing, Command, Connection, Drain, Ended, Lease, Limits, Observer, Outcome,
-    Refusal, Registry, Tally,
+    CloseCode, CloseReason, CloseSummary, ClosedBy, Closing, Command, Connection, Drain, Lease, Limits, Observer,
+    Outcome, Refused, Registry, Tally,
 };
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
@@ -15,10 +15,10 @@ use tokio::time::{Instant, sleep, timeout};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Seen {
     Opened,
-    Refused(Refusal),
+    Refused(Refused),
     Drain(usize),
     Closing { at: Duration, reconnect_after: Option<Duration> },
-    Ended(Ended),
+    CloseSummary(CloseSummary),
 }
 
 /// Keeps everything it is told, with the time since it was made.
@@ -47,7 +47,7 @@ impl Observer for Diary {
         self.write(Seen::Opened);
     }
 
-    fn on_refused(&self, refusal: Refusal) {
+    fn on_refused(&self, refusal: Refused) {
         self.write(Seen::Refused(refusal));
     }
 
@@ -59,8 +59,8 @@ impl Observer for Diary {
         self.write(Seen::Closing { at: self.start.elapsed(), reconnect_after: closing.reconnect_after });
     }
 
-    fn on_ended(&self, _: &Connection, ended: &Ended, _: Duration) {
-        self.write(Seen::Ended(*ended));
+    fn on_ended(&self, _: &Connection, ended: &CloseSummary, _: Duration) {
+        self.write(Seen::CloseSummary(*ended));
     }
 }
 
@@ -84,19 +84,19 @@ pub(crate) fn serve(mut lease: Lease, peer: Peer) -> JoinHandle<()> {
         let patience = if let Peer::Leaves(after) = peer { after } else { Duration::MAX };
         let told = commanded(&lease, |command| *command != Command::Serve);
         let ended = match (timeout(patience, told).await, peer) {
-            (Err(_), _) => Ended::peer_gone("eof"),
+            (Err(_), _) => CloseSummary::peer_gone("eof"),
             (Ok(Command::Close(closing)), Peer::Answers(after)) => {
                 sleep(after).await;
-                Ended::closed(closing.reason.code, ClosedBy::Server)
+                CloseSummary::closed(closing.reason.code, ClosedBy::Server)
             }
             (Ok(_), Peer::Stuck) => std::future::pending().await,
             (Ok(_), Peer::Leaves(_)) => {
                 let gone = timeout(patience, commanded(&lease, |command| *command == Command::Cut)).await.is_err();
-                if gone { Ended::peer_gone("eof") } else { Ended::aborted("cut") }
+                if gone { CloseSummary::peer_gone("eof") } else { CloseSummary::aborted("cut") }
             }
             (Ok(_), _) => {
                 commanded(&lease, |command| *command == Command::Cut).await;
-                Ended::aborted("cut")
+                CloseSummary::aborted("cut")
             }
         };
         lease.end(ended);
@@ -128,8 +128,8 @@ pub(crate) fn plan() -> Drain {
     }
 }
 
-pub(crate) fn ended(outcome: Outcome) -> Ended {
-    Ended { outcome, code: CloseCode::NORMAL, by: ClosedBy::Client, error: None }
+pub(crate) fn ended(outcome: Outcome) -> CloseSummary {
+    CloseSummary { outcome, code: CloseCode::NORMAL, by: ClosedBy::Client, error: None }
 }
 
 /// The promise of [`Tally`].

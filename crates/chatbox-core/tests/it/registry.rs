@@ -1,7 +1,7 @@
 //! Admission and its limits, and the outcomes of leases.
 
 use crate::fixture::{Seen, adds_up, ended, plan, registry};
-use chatbox_core::{Closing, Command, Ended, Limits, Outcome, Refusal, Registry, Tally};
+use chatbox_core::{CloseSummary, Closing, Command, Limits, Outcome, Refused, Registry, Tally};
 use std::future::ready;
 use std::task::{Context, Waker};
 
@@ -10,11 +10,11 @@ fn a_full_service_refuses_until_somebody_leaves() {
     let (registry, diary) = registry(2, 10);
     let alice = registry.admit("alice").unwrap();
     let _bob = registry.admit("bob").unwrap();
-    assert_eq!(registry.admit("carol").unwrap_err(), Refusal::Full);
+    assert_eq!(registry.admit("carol").unwrap_err(), Refused::Full);
     assert_eq!(registry.len(), 2);
     drop(alice);
     assert!(registry.admit("carol").is_ok());
-    assert_eq!(diary.read(), [Seen::Refused(Refusal::Full)]);
+    assert_eq!(diary.read(), [Seen::Refused(Refused::Full)]);
 }
 
 #[test]
@@ -22,20 +22,20 @@ fn each_user_has_a_limit_of_its_own() {
     let (registry, diary) = registry(10, 2);
     let first = registry.admit("alice").unwrap();
     let _second = registry.admit("alice").unwrap();
-    assert_eq!(registry.admit("alice").unwrap_err(), Refusal::TooManyOfUser);
+    assert_eq!(registry.admit("alice").unwrap_err(), Refused::TooManyOfUser);
     let _bob = registry.admit("bob").unwrap();
-    first.end(Ended::aborted("test"));
+    first.end(CloseSummary::aborted("test"));
     let _third = registry.admit("alice").unwrap();
-    assert_eq!(registry.admit("alice").unwrap_err(), Refusal::TooManyOfUser);
-    assert_eq!(diary.read(), vec![Seen::Refused(Refusal::TooManyOfUser); 2]);
+    assert_eq!(registry.admit("alice").unwrap_err(), Refused::TooManyOfUser);
+    assert_eq!(diary.read(), vec![Seen::Refused(Refused::TooManyOfUser); 2]);
 }
 
 #[test]
 fn a_limit_of_nobody_admits_nobody() {
     let (registry, _) = registry(10, 0);
-    assert_eq!(registry.admit("alice").unwrap_err(), Refusal::TooManyOfUser);
+    assert_eq!(registry.admit("alice").unwrap_err(), Refused::TooManyOfUser);
     let registry = Registry::new(Limits { max_connections: 0, ..Limits::default() }, ());
-    assert_eq!(registry.admit("alice").unwrap_err(), Refusal::Full);
+    assert_eq!(registry.admit("alice").unwrap_err(), Refused::Full);
 }
 
 #[test]
@@ -52,10 +52,10 @@ fn a_closed_gate_refuses_and_counts_whom_it_refused() {
     let (registry, diary) = registry(10, 10);
     let lease = registry.admit("alice").unwrap();
     assert_eq!(registry.refuse_newcomers(), 1);
-    assert_eq!(registry.admit("bob").unwrap_err(), Refusal::Draining);
-    assert_eq!(registry.admit("alice").unwrap_err(), Refusal::Draining);
+    assert_eq!(registry.admit("bob").unwrap_err(), Refused::Draining);
+    assert_eq!(registry.admit("alice").unwrap_err(), Refused::Draining);
     assert_eq!(registry.tally(), Tally { at_signal: 1, refused: 2, ..Tally::default() });
-    assert_eq!(diary.read(), vec![Seen::Refused(Refusal::Draining); 2]);
+    assert_eq!(diary.read(), vec![Seen::Refused(Refused::Draining); 2]);
     assert_eq!(lease.connection().command(), Command::Serve, "the open ones are served on");
 }
 
@@ -97,7 +97,7 @@ fn a_lease_dropped_after_its_session_began_is_aborted() {
     registry.refuse_newcomers();
     drop(lease);
     assert_eq!(registry.tally().aborted, 1);
-    assert_eq!(diary.read(), [Seen::Opened, Seen::Ended(Ended::aborted("dropped"))]);
+    assert_eq!(diary.read(), [Seen::Opened, Seen::CloseSummary(CloseSummary::aborted("dropped"))]);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_session_that_panics_gives_its_place_back() {
     assert!(panicked.is_err());
     assert!(registry.is_empty());
     assert!(registry.admit("alice").is_ok());
-    assert_eq!(diary.read()[1], Seen::Ended(Ended::aborted("dropped")));
+    assert_eq!(diary.read()[1], Seen::CloseSummary(CloseSummary::aborted("dropped")));
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn every_outcome_has_its_sum_and_the_sums_add_up() {
     let tally = registry.drain(plan(), ready(())).await;
     assert_eq!(tally, Tally { at_signal: 10, closed: 1, peer_gone: 2, timed_out: 3, aborted: 4, refused: 0 });
     assert!(adds_up(&tally));
-    assert_eq!(diary.read().iter().filter(|seen| matches!(seen, Seen::Ended(_))).count(), 10);
+    assert_eq!(diary.read().iter().filter(|seen| matches!(seen, Seen::CloseSummary(_))).count(), 10);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Whatever happens in whatever order, the books add up.
 
 use crate::fixture::{Peer, adds_up, ended, plan, registry, serve};
-use chatbox_core::{Drain, Lease, Outcome, Refusal};
+use chatbox_core::{Drain, Lease, Outcome, Refused};
 use proptest::prelude::*;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -73,12 +73,12 @@ async fn run(steps: Vec<Step>, drain: Drain, expires: Duration) -> Result<(), Te
                         prop_assert!(open);
                         held.push(lease);
                     }
-                    Err(Refusal::Draining) => {
+                    Err(Refused::Draining) => {
                         prop_assert!(!open);
                         refused += 1;
                     }
-                    Err(Refusal::Full) => prop_assert_eq!(registry.len(), MAX_CONNECTIONS),
-                    Err(Refusal::TooManyOfUser) => prop_assert!(registry.len() >= MAX_PER_USER),
+                    Err(Refused::Full) => prop_assert_eq!(registry.len(), MAX_CONNECTIONS),
+                    Err(Refused::TooManyOfUser) => prop_assert!(registry.len() >= MAX_PER_USER),
                 }
                 let of_user = held.iter().filter(|lease| &**lease.connection().user() == user).count();
                 prop_assert!(of_user <= MAX_PER_USER && registry.len() <= MAX_CONNECTIONS);

@@ -1,13 +1,13 @@
 //! One batch of messages, grouped by room, and what follows from its commit.
 
-use super::intake::Submission;
+use super::queue::Submission;
 use crate::ring::{Chunk, ChunkBuilder};
 use crate::room::Room;
 use crate::rooms::Shared;
 use crate::subscription::message_of;
 use chatbox_core::Reply;
 use chatbox_protocol::{ErrorCode, ServerMessage, Timestamp};
-use chatbox_store::{Append, Appended, Draft, Placed, Stored};
+use chatbox_store::{Append, AppendResult, Appended, Draft, Stored};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -22,14 +22,14 @@ pub(super) struct Group {
     /// One for each draft; taken once it is answered.
     replies: Vec<(Option<Reply>, Instant)>,
     /// When it may go to the store.
-    pub(super) rests_until: Option<Instant>,
+    pub(super) backoff_until: Option<Instant>,
     /// How many times in a row somebody else was faster.
     pub(super) lost: u32,
 }
 
 impl Group {
     pub(super) fn new(room: Arc<Room>) -> Self {
-        Self { room, drafts: Vec::new(), replies: Vec::new(), rests_until: None, lost: 0 }
+        Self { room, drafts: Vec::new(), replies: Vec::new(), backoff_until: None, lost: 0 }
     }
 
     pub(super) fn push(&mut self, submission: Submission) {
@@ -51,7 +51,7 @@ impl Group {
             room: Arc::clone(&self.room),
             drafts: std::mem::replace(&mut self.drafts, drafts),
             replies: std::mem::replace(&mut self.replies, replies),
-            rests_until: None,
+            backoff_until: None,
             lost: self.lost,
         }
     }
@@ -118,11 +118,11 @@ impl Batch {
     }
 
     /// Takes note of what was stored. Returns what was not because somebody else was faster, with the heads that they made.
-    pub(super) fn settle(self, appended: Vec<Appended>, settled: &mut Settled) -> Vec<(Group, u64)> {
+    pub(super) fn settle(self, appended: Vec<Appended>, settled: &mut Committed) -> Vec<(Group, u64)> {
         let mut lost = Vec::new();
         for (place, (mut group, appended)) in self.groups.into_iter().zip(appended).enumerate() {
             let (placed, moved) = match appended {
-                Appended::Placed(placed) => (placed, None),
+                Appended::All(placed) => (placed, None),
                 Appended::Partly { placed, head } => (placed, Some(head)),
                 Appended::HeadMoved { head } => (Vec::new(), Some(head)),
             };
@@ -133,11 +133,11 @@ impl Batch {
                 let (drafts, replies) =
                     drafts.zip(rest).filter(|(_, (reply, _))| reply.is_some()).map(|(d, r)| (d.clone(), r)).unzip();
                 let (room, times) = (Arc::clone(&group.room), if placed.is_empty() { group.lost } else { 0 });
-                lost.push((Group { room, drafts, replies, rests_until: None, lost: times + 1 }, head));
+                lost.push((Group { room, drafts, replies, backoff_until: None, lost: times + 1 }, head));
             }
             let newest = placed.iter().filter_map(|placed| match placed {
-                Placed::New(seq) => Some(*seq),
-                Placed::Duplicate(_) => None,
+                AppendResult::New(seq) => Some(*seq),
+                AppendResult::Duplicate(_) => None,
             });
             group.room.set_committed(newest.max().unwrap_or(0));
             settled.groups.push(SettledGroup { group, place, placed, appends: Arc::clone(&self.appends) });
@@ -181,7 +181,7 @@ pub(crate) fn reject(shared: &Shared, id: &str, room: &Room, reply: Reply) {
 
 /// What a commit brought: acknowledgements and messages, not yet handed out.
 #[derive(Debug, Default)]
-pub(super) struct Settled {
+pub(super) struct Committed {
     groups: Vec<SettledGroup>,
 }
 
@@ -190,11 +190,11 @@ struct SettledGroup {
     group: Group,
     /// Its drafts are `appends[place].messages`, and stand where `placed` says.
     place: usize,
-    placed: Vec<Placed>,
+    placed: Vec<AppendResult>,
     appends: Arc<[Append]>,
 }
 
-impl Settled {
+impl Committed {
     pub(super) fn rooms(&self) -> impl Iterator<Item = &Arc<Room>> {
         self.groups.iter().map(|settled| &settled.group.room)
     }
@@ -207,7 +207,7 @@ impl Settled {
             for (((reply, _), draft), placed) in group.replies.into_iter().zip(drafts).zip(&placed) {
                 // A reply that is gone was answered with an error; the client asks again, and is told the same `seq`.
                 let Some(reply) = reply else { continue };
-                let (Placed::New(seq) | Placed::Duplicate(seq)) = *placed;
+                let (AppendResult::New(seq) | AppendResult::Duplicate(seq)) = *placed;
                 let ack = ServerMessage::Ack { room: (&**room.name()).into(), id: (&*draft.id).into(), seq };
                 shared.meters.acked();
                 reply.send(|out| shared.wire.append(&ack, out));
@@ -216,8 +216,8 @@ impl Settled {
                 shared,
                 room,
                 drafts.iter().zip(&placed).filter_map(|(draft, placed)| match placed {
-                    Placed::New(seq) => Some((*seq, message(room.name(), *seq, draft))),
-                    Placed::Duplicate(_) => None,
+                    AppendResult::New(seq) => Some((*seq, message(room.name(), *seq, draft))),
+                    AppendResult::Duplicate(_) => None,
                 }),
             );
         }

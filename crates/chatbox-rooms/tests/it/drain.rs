@@ -1,6 +1,6 @@
 //! The end of a connection, and of the rooms.
 
-use crate::harness::{Mood, Moody, World};
+use crate::harness::{FlakyStore, Mood, World};
 use chatbox_rooms::{Options, Totals};
 use chatbox_store::Store;
 use std::time::Duration;
@@ -18,14 +18,14 @@ async fn a_closing_member_gets_what_was_queued_and_nothing_that_came_later() {
     let lines = bob.rest();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains(r#""seq":1"#));
-    bob.member.last_words(bob.lease.connection(), &closing);
+    bob.member.before_close(bob.lease.connection(), &closing);
     assert_eq!(bob.rest(), [r#"{"type":"goodbye","reason":"shutdown","reconnect_after_ms":1500}"#]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_queued_for_a_closing_member_is_there_when_its_room_has_moved_on() {
     let options = Options { ring_bytes: 1_000, ..Options::default() };
-    let world = World::over(Moody::new(), options);
+    let world = World::over(FlakyStore::new(), options);
     let (mut alice, mut bob) = (world.connect("alice"), world.connect("bob"));
     bob.enter("r").await;
     for id in 0..5 {
@@ -46,7 +46,7 @@ async fn what_was_queued_for_a_closing_member_is_there_when_its_room_has_moved_o
 
 #[tokio::test(start_paused = true)]
 async fn closing_the_rooms_stores_and_acks_what_was_accepted() {
-    let store = Moody::new();
+    let store = FlakyStore::new();
     let world = World::over(store.clone(), Options::default());
     let mut alice = world.connect("alice");
     alice.send("r", "0", "warm").await;

@@ -1,6 +1,6 @@
 //! Stores that fail, hang, lie about their success, or are written to by somebody else.
 
-use crate::harness::{Mood, Moody, World};
+use crate::harness::{FlakyStore, Mood, World};
 use chatbox_protocol::ErrorCode;
 use chatbox_rooms::{Options, Totals};
 use chatbox_store::{Append, Draft, Store};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_gives_an_error_and_never_a_false_ack() {
-    let store = Moody::new();
+    let store = FlakyStore::new();
     let world = World::over(store.clone(), Options::default());
     let mut alice = world.connect("alice");
     alice.enter("r").await;
@@ -27,7 +27,7 @@ async fn a_store_that_fails_gives_an_error_and_never_a_false_ack() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_stored_without_an_answer_reaches_the_members_and_is_acked_when_asked_again() {
-    let store = Moody::new();
+    let store = FlakyStore::new();
     let world = World::over(store.clone(), Options::default());
     let (mut alice, mut bob) = (world.connect("alice"), world.connect("bob"));
     bob.enter("r").await;
@@ -44,7 +44,7 @@ async fn what_was_stored_without_an_answer_reaches_the_members_and_is_acked_when
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_is_answered_for_within_the_bound_and_its_late_commit_counts() {
-    let store = Moody::new();
+    let store = FlakyStore::new();
     let world = World::over(store.clone(), Options::default());
     let (mut alice, mut bob) = (world.connect("alice"), world.connect("bob"));
     bob.enter("r").await;
@@ -69,7 +69,7 @@ async fn a_store_that_hangs_is_answered_for_within_the_bound_and_its_late_commit
 
 #[tokio::test(start_paused = true)]
 async fn a_join_waits_for_the_store_and_what_follows_waits_behind_it() {
-    let store = Moody::new();
+    let store = FlakyStore::new();
     let world = World::over(store.clone(), Options::default());
     let mut alice = world.connect("alice");
     alice.line().await;
@@ -86,7 +86,7 @@ async fn a_join_waits_for_the_store_and_what_follows_waits_behind_it() {
 
 #[tokio::test(start_paused = true)]
 async fn what_another_writer_stored_is_read_and_everything_keeps_its_order() {
-    let store = Moody::new();
+    let store = FlakyStore::new();
     let world = World::over(store.clone(), Options::default());
     let (mut alice, mut bob) = (world.connect("alice"), world.connect("bob"));
     bob.enter("r").await;
@@ -102,7 +102,7 @@ async fn what_another_writer_stored_is_read_and_everything_keeps_its_order() {
 
 #[tokio::test(start_paused = true)]
 async fn what_arrives_during_a_commit_goes_into_the_next_one() {
-    let store = Moody::new();
+    let store = FlakyStore::new();
     let world = World::over(store.clone(), Options::default());
     let mut alice = world.connect("alice");
     alice.send("warm", "up", "").await;
@@ -123,7 +123,7 @@ async fn what_arrives_during_a_commit_goes_into_the_next_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_queue_that_is_full_refuses_at_once() {
-    let store = Moody::new();
+    let store = FlakyStore::new();
     let options = Options { queue_messages: 10, ..Options::default() };
     let world = World::over(store.clone(), options);
     let mut alice = world.connect("alice");

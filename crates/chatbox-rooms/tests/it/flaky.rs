@@ -1,6 +1,8 @@
 //! One of several stores over one log, which does what the network and the others do to one.
 
-use chatbox_store::{Append, Appended, BoxFuture, Draft, Feed, MemoryStore, News, Span, Store, StoreError, Stored};
+use chatbox_store::{
+    Append, Appended, BoxFuture, Draft, Feed, FeedEvent, MemoryStore, Span, Store, StoreError, Stored,
+};
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use std::collections::VecDeque;
@@ -58,14 +60,14 @@ impl Flaky {
     }
 
     /// Stores the first messages of each append, and then one of somebody else's.
-    async fn outrun(&self, batch: &[Append], count: usize) -> Result<Vec<Appended>, StoreError> {
+    async fn conflict(&self, batch: &[Append], count: usize) -> Result<Vec<Appended>, StoreError> {
         static OTHERS: AtomicU64 = AtomicU64::new(0);
         let mut answers = Vec::new();
         for append in batch {
             let mut first = append.clone();
             first.messages.truncate(count);
             let answer = self.one(first).await?;
-            let (Appended::Placed(placed), true) = (&answer, count < append.messages.len()) else {
+            let (Appended::All(placed), true) = (&answer, count < append.messages.len()) else {
                 answers.push(answer);
                 continue;
             };
@@ -120,7 +122,7 @@ impl Store for Flaky {
                     });
                     Err(unavailable())
                 }
-                Fate::Outrun(count) => self.outrun(&batch, count).await,
+                Fate::Outrun(count) => self.conflict(&batch, count).await,
             }
         })
     }
@@ -150,13 +152,13 @@ impl Store for Flaky {
         let (repeats, mut told, mut latest) = (self.repeats, 0, VecDeque::new());
         let deaf = Arc::clone(&self.deaf);
         let heard = self.inner.follow()?.filter(move |_| ready(!deaf.load(Ordering::Relaxed)));
-        let again = move |news: News| {
+        let again = move |news: FeedEvent| {
             told += 1;
             latest.push_back(news.clone());
             if latest.len() > 4 {
                 latest.pop_front();
             }
-            let repeated: Vec<News> =
+            let repeated: Vec<FeedEvent> =
                 if repeats > 0 && told % repeats == 0 { latest.iter().cloned().collect() } else { Vec::new() };
             iter(std::iter::once(news).chain(repeated))
         };

@@ -181,7 +181,7 @@ pub(crate) enum Mood {
 }
 
 /// A memory store that misbehaves on demand.
-pub(crate) struct Moody {
+pub(crate) struct FlakyStore {
     pub(crate) inner: MemoryStore,
     mood: watch::Sender<Mood>,
     pub(crate) appends: AtomicUsize,
@@ -193,7 +193,7 @@ pub(crate) struct Moody {
     reader: Semaphore,
 }
 
-impl Moody {
+impl FlakyStore {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             inner: MemoryStore::new(),
@@ -219,7 +219,7 @@ fn unavailable() -> StoreError {
     StoreError::Unavailable { store: "moody", source: Arc::new(io::Error::other("not in the mood")) }
 }
 
-impl Store for Moody {
+impl Store for FlakyStore {
     fn name(&self) -> &'static str {
         "moody"
     }

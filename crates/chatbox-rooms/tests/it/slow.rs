@@ -1,6 +1,6 @@
 //! Members that read slowly.
 
-use crate::harness::{Moody, World};
+use crate::harness::{FlakyStore, World};
 use chatbox_rooms::Options;
 use chatbox_store::MemoryStore;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ async fn a_reader_so_slow_that_messages_are_gone_is_told_so() {
 
 #[tokio::test(start_paused = true)]
 async fn what_the_store_does_not_show_yet_is_not_taken_for_gone() {
-    let store = Moody::new();
+    let store = FlakyStore::new();
     let world = World::over(store.clone(), Options { ring_bytes: 300, ..Options::default() });
     let (mut writer, mut slow) = (world.connect("writer"), world.connect("slow"));
     slow.enter("r").await;
@@ -64,7 +64,7 @@ async fn what_the_store_does_not_show_yet_is_not_taken_for_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn who_does_not_read_keeps_the_store_from_nobody() {
-    let store = Moody::new();
+    let store = FlakyStore::new();
     let world = World::over(store.clone(), Options { ring_bytes: 300, ..Options::default() });
     let mut writer = world.connect("writer");
     for room in ["a", "b", "c"] {

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::Signal::{Interrupt, Terminate};
-use crate::inbox::Told;
+use crate::requests::ShutdownRequest;
 use crate::{Cause, Ending, FaultKind, Outcome, Phases, Plan};
 
 mod faults;
@@ -16,10 +16,10 @@ mod phases;
 mod server;
 mod signals;
 
-const REQUEST: Told = Told::Request { by: None };
+const REQUEST: ShutdownRequest = ShutdownRequest::Request { by: None };
 
-const fn signal(signal: crate::Signal) -> Told {
-    Told::Signal(signal)
+const fn signal(signal: crate::Signal) -> ShutdownRequest {
+    ShutdownRequest::Signal(signal)
 }
 
 fn planned() -> Shutdown {
@@ -31,8 +31,8 @@ async fn serve_for_ever() -> Result<(), BoxError> {
 }
 
 /// Runs to the end, and tells each thing that many seconds after the one before.
-async fn told(shutdown: Shutdown, script: impl IntoIterator<Item = (f64, Told)> + Send) -> Report {
-    let teller: mpsc::Sender<Told> = shutdown.inbox.teller();
+async fn told(shutdown: Shutdown, script: impl IntoIterator<Item = (f64, ShutdownRequest)> + Send) -> Report {
+    let teller: mpsc::Sender<ShutdownRequest> = shutdown.inbox.teller();
     let script: Vec<_> = script.into_iter().collect();
     tokio::spawn(async move {
         for (pause, told) in script {

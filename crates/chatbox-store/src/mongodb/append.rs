@@ -26,9 +26,9 @@ use futures_util::future::join_all;
 use mongodb::error::{ErrorKind, Result};
 use tokio::time::{Instant, sleep};
 
-use crate::{Append, Appended, Draft, Placed};
+use crate::{Append, AppendResult, Appended, Draft};
 
-use super::documents::Fresh;
+use super::documents::NewMessage;
 use super::log::Log;
 
 /// How many inserts of a batch are under way at a time. A room that is contended holds up only those in its lane.
@@ -86,7 +86,7 @@ struct Pending<'a> {
     place: usize,
     append: &'a Append,
     /// What became of its first messages.
-    placed: Vec<Placed>,
+    placed: Vec<AppendResult>,
     /// The head that they leave.
     head: u64,
     /// Of the messages after them: where one was found to be stored before. The first was not.
@@ -132,7 +132,7 @@ impl<'a> Lane<'a> {
         if head != expected {
             self.answers.push((place, Appended::HeadMoved { head }));
         } else if append.messages.is_empty() {
-            self.answers.push((place, Appended::Placed(Vec::new())));
+            self.answers.push((place, Appended::All(Vec::new())));
         } else {
             self.waiting.push_back(Pending {
                 place,
@@ -146,7 +146,7 @@ impl<'a> Lane<'a> {
         Ok(())
     }
 
-    fn next_messages(&self) -> Vec<Fresh<'a>> {
+    fn next_messages(&self) -> Vec<NewMessage<'a>> {
         let mut messages = Vec::new();
         let mut bytes = 0;
         for pending in &self.waiting {
@@ -155,7 +155,7 @@ impl<'a> Lane<'a> {
                 if !messages.is_empty() && (bytes > MAX_BYTES || messages.len() == MAX_MESSAGES) {
                     return messages;
                 }
-                messages.push(Fresh::new(&pending.append.room, seq, draft));
+                messages.push(NewMessage::new(&pending.append.room, seq, draft));
             }
         }
         messages
@@ -176,7 +176,7 @@ impl<'a> Lane<'a> {
             self.waiting.pop_front_if(|pending| pending.rest().is_empty())
         {
             self.log.heads.learn(&append.room, head, Instant::now());
-            self.answers.push((place, Appended::Placed(placed)));
+            self.answers.push((place, Appended::All(placed)));
         }
     }
 
@@ -223,7 +223,7 @@ impl<'a> Pending<'a> {
 
     fn placed_next(&mut self) {
         self.head += 1;
-        self.placed.push(Placed::New(self.head));
+        self.placed.push(AppendResult::New(self.head));
         self.ahead.pop_front();
         self.skip_found();
     }
@@ -243,14 +243,14 @@ impl<'a> Pending<'a> {
 
     fn skip_found(&mut self) {
         while let Some(&Some(seq)) = self.ahead.front() {
-            self.placed.push(Placed::Duplicate(seq));
+            self.placed.push(AppendResult::Duplicate(seq));
             self.ahead.pop_front();
         }
     }
 }
 
-async fn insert(log: &Log, messages: Vec<Fresh<'_>>) -> Result<Inserted> {
-    let Err(error) = log.messages.clone_with_type::<Fresh<'_>>().insert_many(messages).ordered(true).await else {
+async fn insert(log: &Log, messages: Vec<NewMessage<'_>>) -> Result<Inserted> {
+    let Err(error) = log.messages.clone_with_type::<NewMessage<'_>>().insert_many(messages).ordered(true).await else {
         return Ok(Inserted::All);
     };
     if let ErrorKind::InsertMany(failure) = &*error.kind

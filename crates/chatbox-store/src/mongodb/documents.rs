@@ -19,7 +19,7 @@ pub(super) struct Place<R = String> {
 
 /// A message about to be stored.
 #[derive(Debug, Serialize)]
-pub(super) struct Fresh<'a> {
+pub(super) struct NewMessage<'a> {
     #[serde(rename = "_id")]
     place: Place<&'a str>,
     user: &'a str,
@@ -28,7 +28,7 @@ pub(super) struct Fresh<'a> {
     at: i64,
 }
 
-impl<'a> Fresh<'a> {
+impl<'a> NewMessage<'a> {
     pub(super) fn new(room: &'a str, seq: u64, draft: &'a Draft) -> Self {
         let place = Place { room, seq: seq.cast_signed() };
         Self { place, user: &draft.user, id: &draft.id, body: &draft.body, at: draft.at_ms }
@@ -61,14 +61,14 @@ impl Message {
 
 /// A document of which only the place matters.
 #[derive(Debug, Deserialize)]
-pub(super) struct Somewhere {
+pub(super) struct PositionOnly {
     #[serde(rename = "_id")]
     pub(super) place: Place,
 }
 
 /// What decides whether a message is to be removed.
 #[derive(Debug, Deserialize)]
-pub(super) struct Aged {
+pub(super) struct ExpiryCandidate {
     #[serde(rename = "_id")]
     pub(super) place: Place,
     at: i64,
@@ -76,7 +76,7 @@ pub(super) struct Aged {
     user: Option<String>,
 }
 
-impl Aged {
+impl ExpiryCandidate {
     /// Whether this is the mark that a removed message left behind.
     pub(super) fn is_mark(&self) -> bool {
         self.user.is_none()

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use mongodb::bson::doc;
 use mongodb::error::Result;
 
-use super::documents::{Aged, Place};
+use super::documents::{ExpiryCandidate, Place};
 use super::log::Log;
 
 /// What is younger stays, however short the retention: an append that is on its way relies on what
@@ -49,7 +49,7 @@ pub(super) async fn step(log: &Log, before_ms: i64, done: &Done) -> Result<Step>
         Done::Within(room) => doc! { "_id.room": { "$gte": room } },
         Done::All => return Ok(Step { removed: 0, done: Done::All }),
     };
-    let messages = log.messages.clone_with_type::<Aged>();
+    let messages = log.messages.clone_with_type::<ExpiryCandidate>();
     let oldest = messages
         .find_one(rest)
         .sort(doc! { "_id.room": 1, "_id.seq": 1 })
@@ -69,7 +69,7 @@ pub(super) async fn step(log: &Log, before_ms: i64, done: &Done) -> Result<Step>
         .limit(PER_STEP)
         .projection(doc! { "at": 1, "user": 1 })
         .await?;
-    let mut aged: Vec<Aged> = Vec::new();
+    let mut aged: Vec<ExpiryCandidate> = Vec::new();
     let mut next = None;
     while let Some(message) = found.try_next().await? {
         if message.stays(before_ms) {
@@ -78,7 +78,7 @@ pub(super) async fn step(log: &Log, before_ms: i64, done: &Done) -> Result<Step>
         }
         aged.push(message);
     }
-    let marked = aged.first().is_some_and(Aged::is_mark);
+    let marked = aged.first().is_some_and(ExpiryCandidate::is_mark);
     let whole_room = next.is_none() && (aged.len() as i64) < PER_STEP;
     // The last one stays while it may be the newest of its room, from which the next one is counted.
     let Some(end) = next.or(aged.last().map(|last| last.place.seq)) else {

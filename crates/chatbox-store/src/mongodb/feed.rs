@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use crate::{Feed, News};
+use crate::{Feed, FeedEvent};
 
 use super::documents::{MESSAGES, Message, TICKS, Tick};
 use super::log::Log;
@@ -55,7 +55,7 @@ impl Following {
         let heard = Arc::new(Heard { since: Instant::now(), newest: AtomicU64::new(0) });
         let (sender, mut news) = mpsc::channel(BATCH as usize);
         let process = ObjectId::new();
-        let ears = Ears { database: database.clone(), log, process, heard: Arc::clone(&heard), sender };
+        let ears = ChangeStreamReader { database: database.clone(), log, process, heard: Arc::clone(&heard), sender };
         let ticking = tick(database.clone(), process, Arc::clone(&heard));
         let mut task = JoinSet::new();
         task.spawn(async move {
@@ -93,12 +93,12 @@ async fn tick(database: Database, process: ObjectId, heard: Arc<Heard>) {
     }
 }
 
-struct Ears {
+struct ChangeStreamReader {
     database: Database,
     log: Arc<Log>,
     process: ObjectId,
     heard: Arc<Heard>,
-    sender: mpsc::Sender<News>,
+    sender: mpsc::Sender<FeedEvent>,
 }
 
 /// Something that has changed.
@@ -126,7 +126,7 @@ enum Left {
     Unwanted,
 }
 
-impl Ears {
+impl ChangeStreamReader {
     /// Opens the stream as often as it ends.
     async fn listen(self) {
         let mut token = None;
@@ -156,7 +156,7 @@ impl Ears {
             Err(_) => return Left::Cut(timed_out().into()),
         };
         // Said after it was opened, so that nothing falls between.
-        if token.is_none() && self.sender.send(News::Missed).await.is_err() {
+        if token.is_none() && self.sender.send(FeedEvent::Lagged).await.is_err() {
             return Left::Unwanted;
         }
         *token = stream.resume_token().or(token.take());
@@ -197,7 +197,7 @@ impl Ears {
         Ok(stream.with_type())
     }
 
-    fn understand(&self, ns: Option<Namespace>, document: Option<RawDocumentBuf>) -> Result<Option<News>> {
+    fn understand(&self, ns: Option<Namespace>, document: Option<RawDocumentBuf>) -> Result<Option<FeedEvent>> {
         let (Some(Namespace { coll: Some(collection) }), Some(document)) = (ns, document) else { return Ok(None) };
         if collection == TICKS {
             let tick: Tick = bson::deserialize_from_slice(document.as_bytes())?;
@@ -208,7 +208,7 @@ impl Ears {
         let room: Arc<str> = std::mem::take(&mut message.place.room).into();
         Ok(message.stored().map(|message| {
             self.log.heads.hear(&room, message.seq, self.heard.until());
-            News::Appended { room, message }
+            FeedEvent::Appended { room, message }
         }))
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::store::within_read_bytes;
 use crate::{Span, Stored};
 
-use super::documents::{MESSAGES, Message, Somewhere};
+use super::documents::{MESSAGES, Message, PositionOnly};
 use super::heads::Heads;
 
 /// How many messages the server sends at a time: a page of a room's members.
@@ -36,7 +36,7 @@ impl Log {
         let asked = Instant::now();
         let newest = self
             .messages
-            .clone_with_type::<Somewhere>()
+            .clone_with_type::<PositionOnly>()
             .find_one(doc! { "_id.room": room, "_id.seq": { "$gte": known.cast_signed() } })
             .sort(doc! { "_id.seq": -1 })
             .projection(doc! { "_id": 1 })
@@ -112,7 +112,7 @@ impl Log {
     pub(super) async fn find(&self, room: &str, user: &str, id: &str) -> Result<Option<u64>> {
         let found = self
             .messages
-            .clone_with_type::<Somewhere>()
+            .clone_with_type::<PositionOnly>()
             .find_one(doc! { "_id.room": room, "user": user, "id": id })
             .projection(doc! { "_id": 1 })
             .await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::store::within_read_bytes;
-use crate::{Append, Appended, Placed, Span, Stored};
+use crate::{Append, AppendResult, Appended, Span, Stored};
 
 /// How much one step of [`expire`] may do, so that appends do not wait long behind it.
 const EXPIRED_PER_STEP: u64 = 1000;
@@ -93,7 +93,7 @@ fn append_to_room(log: &Connection, append: &Append) -> Result<Appended> {
         return Ok(Appended::HeadMoved { head });
     }
     if append.messages.is_empty() {
-        return Ok(Appended::Placed(Vec::new()));
+        return Ok(Appended::All(Vec::new()));
     }
     let room = match known {
         Some((room, _)) => room,
@@ -111,14 +111,14 @@ fn append_to_room(log: &Connection, append: &Append) -> Result<Appended> {
         let message = params![room, next, &*draft.user, &*draft.id, &*draft.body, draft.at_ms];
         placed.push(if insert.execute(message)? == 1 {
             newest += 1;
-            Placed::New(newest)
+            AppendResult::New(newest)
         } else {
             let stored = params![room, &*draft.user, &*draft.id];
-            Placed::Duplicate(find.query_row(stored, |row| seq(row, 0))?)
+            AppendResult::Duplicate(find.query_row(stored, |row| seq(row, 0))?)
         });
     }
     log.prepare_cached("UPDATE rooms SET head = ?2 WHERE id = ?1")?.execute(params![room, newest.cast_signed()])?;
-    Ok(Appended::Placed(placed))
+    Ok(Appended::All(placed))
 }
 
 /// Removes the oldest messages of a room, at most `limit`, up to the first that is to stay.

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::writer::QUEUE;
 use super::{SqliteStore, file};
-use crate::{Append, Appended, Draft, Placed, Store, StoreError};
+use crate::{Append, AppendResult, Appended, Draft, Store, StoreError};
 
 fn append(room: &str, expected_head: u64, id: u64, body_len: usize) -> Arc<[Append]> {
     let draft =
@@ -43,7 +43,7 @@ async fn a_full_disk_is_told_and_survived() {
     assert_eq!(store.expire(2000).await.unwrap(), head);
     store.ping().await.unwrap();
     let appended = store.append(append("r", head, head, 10_000)).await.unwrap();
-    assert_eq!(appended, [Appended::Placed(vec![Placed::New(head + 1)])]);
+    assert_eq!(appended, [Appended::All(vec![AppendResult::New(head + 1)])]);
 }
 
 #[test]
@@ -140,7 +140,7 @@ async fn a_full_queue_makes_callers_wait_and_closing_waits_for_them() {
     drop(release);
     for append in appends {
         let appended = append.await.unwrap().unwrap();
-        assert_eq!(appended, [Appended::Placed(vec![Placed::New(1)])]);
+        assert_eq!(appended, [Appended::All(vec![AppendResult::New(1)])]);
     }
     closing.await.unwrap().unwrap();
 }

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use chatbox_store::{Appended, Draft, MAX_READ_BYTES, Placed, Span, Store, StoreError};
+use chatbox_store::{AppendResult, Appended, Draft, MAX_READ_BYTES, Span, Store, StoreError};
 
 use crate::support::{append, draft, everything, place, place_somewhere, seqs};
 
@@ -61,7 +61,7 @@ pub(crate) async fn messages_are_read_back_as_they_were_appended(store: Arc<dyn 
     let drafts: Vec<Draft> =
         (0..20).map(|n| Draft { at_ms: 1_767_323_045_120 + n, ..draft(["alice", "bob"][n as usize % 2], n) }).collect();
     let placed = place(&*store, "r", 0, drafts.clone()).await;
-    assert_eq!(placed, (1..=20).map(Placed::New).collect::<Vec<_>>());
+    assert_eq!(placed, (1..=20).map(AppendResult::New).collect::<Vec<_>>());
     assert_eq!(store.span("r").await.unwrap(), Span { first: 1, head: 20 });
     for (stored, draft) in everything(&*store, "r").await.into_iter().zip(drafts) {
         assert_eq!(store.find("r", &stored.user, &stored.id).await.unwrap(), Some(stored.seq));
@@ -73,8 +73,8 @@ pub(crate) async fn messages_are_read_back_as_they_were_appended(store: Arc<dyn 
 pub(crate) async fn sequences_are_contiguous_and_rooms_do_not_share_them(store: Arc<dyn Store>) {
     for head in 0..5 {
         let (a, b) = (draft("alice", format!("a{head}")), draft("alice", format!("b{head}")));
-        assert_eq!(place(&*store, "a", head, vec![a]).await, [Placed::New(head + 1)]);
-        assert_eq!(place(&*store, "b", head, vec![b]).await, [Placed::New(head + 1)]);
+        assert_eq!(place(&*store, "a", head, vec![a]).await, [AppendResult::New(head + 1)]);
+        assert_eq!(place(&*store, "b", head, vec![b]).await, [AppendResult::New(head + 1)]);
     }
     for room in ["a", "b"] {
         assert_eq!(seqs(&everything(&*store, room).await), [1, 2, 3, 4, 5]);
@@ -86,8 +86,8 @@ pub(crate) async fn a_batch_answers_each_of_its_appends_in_order(store: Arc<dyn 
     let appended = store.append(batch.into()).await.unwrap();
     assert_eq!(appended.len(), 50);
     for (n, appended) in appended.into_iter().enumerate() {
-        let expected = [Placed::New(1), Placed::Duplicate(1)][..n % 3].to_vec();
-        assert_eq!(appended, Appended::Placed(expected));
+        let expected = [AppendResult::New(1), AppendResult::Duplicate(1)][..n % 3].to_vec();
+        assert_eq!(appended, Appended::All(expected));
     }
     assert_eq!(store.append(Arc::from([])).await.unwrap(), []);
 }
@@ -106,7 +106,7 @@ pub(crate) async fn an_append_that_expects_another_head_stores_nothing_and_harms
             Appended::HeadMoved { head: 2 },
             Appended::HeadMoved { head: 0 },
             Appended::HeadMoved { head: 2 },
-            Appended::Placed(vec![Placed::New(3)]),
+            Appended::All(vec![AppendResult::New(3)]),
         ]
     );
     assert_eq!(store.find("r", "bob", "3").await.unwrap(), None);
@@ -120,7 +120,10 @@ pub(crate) async fn a_batch_may_name_a_room_twice(store: Arc<dyn Store>) {
     ]);
     assert_eq!(
         store.append(batch).await.unwrap(),
-        [Appended::Placed(vec![Placed::New(1)]), Appended::Placed(vec![Placed::Duplicate(1), Placed::New(2)]),]
+        [
+            Appended::All(vec![AppendResult::New(1)]),
+            Appended::All(vec![AppendResult::Duplicate(1), AppendResult::New(2)]),
+        ]
     );
 }
 
@@ -128,27 +131,30 @@ pub(crate) async fn the_same_id_is_stored_once_across_appends(store: Arc<dyn Sto
     place(&*store, "r", 0, vec![draft("alice", 1), draft("alice", 2)]).await;
     let other_body = Draft { body: "another body".into(), ..draft("alice", 2) };
     let placed = place(&*store, "r", 2, vec![draft("alice", 3), other_body]).await;
-    assert_eq!(placed, [Placed::New(3), Placed::Duplicate(2)]);
+    assert_eq!(placed, [AppendResult::New(3), AppendResult::Duplicate(2)]);
     let all = everything(&*store, "r").await;
     assert_eq!(seqs(&all), [1, 2, 3]);
     assert_eq!(&*all[1].body, "body of 2");
     let placed = place(&*store, "r", 3, vec![draft("alice", 1)]).await;
-    assert_eq!(placed, [Placed::Duplicate(1)]);
+    assert_eq!(placed, [AppendResult::Duplicate(1)]);
     assert_eq!(store.span("r").await.unwrap().head, 3);
 }
 
 pub(crate) async fn the_same_id_is_stored_once_within_an_append(store: Arc<dyn Store>) {
     let ids = ["x", "x", "y", "x"].map(|id| draft("alice", id));
     let placed = place(&*store, "r", 0, ids.to_vec()).await;
-    assert_eq!(placed, [Placed::New(1), Placed::Duplicate(1), Placed::New(2), Placed::Duplicate(1)]);
+    assert_eq!(
+        placed,
+        [AppendResult::New(1), AppendResult::Duplicate(1), AppendResult::New(2), AppendResult::Duplicate(1)]
+    );
 }
 
 pub(crate) async fn another_user_or_room_may_use_the_same_id(store: Arc<dyn Store>) {
     // The two users and ids are the same when put behind each other.
     let drafts = vec![draft("alice", 1), draft("bob", 1), draft("al", "ice"), draft("ali", "ce")];
     let placed = place(&*store, "r", 0, drafts).await;
-    assert!(placed.iter().all(|placed| matches!(placed, Placed::New(_))), "{placed:?}");
-    assert_eq!(place(&*store, "s", 0, vec![draft("alice", 1)]).await, [Placed::New(1)]);
+    assert!(placed.iter().all(|placed| matches!(placed, AppendResult::New(_))), "{placed:?}");
+    assert_eq!(place(&*store, "s", 0, vec![draft("alice", 1)]).await, [AppendResult::New(1)]);
     assert_eq!(store.find("r", "bob", "1").await.unwrap(), Some(2));
     assert_eq!(store.find("s", "bob", "1").await.unwrap(), None);
 }
@@ -171,8 +177,8 @@ pub(crate) async fn concurrent_writers_of_one_room_leave_no_gap(store: Arc<dyn S
     for writer in writers.collect::<Vec<_>>() {
         for placed in writer.await.unwrap() {
             match placed {
-                Placed::New(seq) => assert!(fresh.insert(seq), "{seq} was given twice"),
-                Placed::Duplicate(seq) => _ = known.insert(seq),
+                AppendResult::New(seq) => assert!(fresh.insert(seq), "{seq} was given twice"),
+                AppendResult::Duplicate(seq) => _ = known.insert(seq),
             }
         }
     }
@@ -191,7 +197,7 @@ pub(crate) async fn an_append_whose_caller_gave_up_is_whole_or_absent(store: Arc
         drop(abandoned);
         for (id, seq) in [(1, 1), (2, 2)] {
             let placed = place_somewhere(&*store, &room, draft("alice", id)).await;
-            assert!(matches!(placed, Placed::New(s) | Placed::Duplicate(s) if s == seq));
+            assert!(matches!(placed, AppendResult::New(s) | AppendResult::Duplicate(s) if s == seq));
         }
         assert_eq!(seqs(&everything(&*store, &room).await), [1, 2]);
     }
@@ -260,7 +266,7 @@ pub(crate) async fn expiry_removes_the_oldest_of_each_room_and_keeps_the_head(st
     assert_eq!(store.expire(i64::MAX).await.unwrap(), 120 * 5);
     assert_eq!(store.span("r0").await.unwrap(), Span { first: 21, head: 20 });
     assert_eq!(store.find("r0", "alice", "20").await.unwrap(), None);
-    assert_eq!(place(&*store, "r0", 20, vec![at(20)]).await, [Placed::New(21)]);
+    assert_eq!(place(&*store, "r0", 20, vec![at(20)]).await, [AppendResult::New(21)]);
 }
 
 pub(crate) async fn expiry_leaves_no_gap_when_clocks_disagree(store: Arc<dyn Store>) {
@@ -338,7 +344,7 @@ pub(crate) async fn what_is_queued_when_closing_is_answered(store: Arc<dyn Store
     store.close().await.unwrap();
     for append in appends {
         match append.await.unwrap() {
-            Ok(appended) => assert_eq!(appended, [Appended::Placed(vec![Placed::New(1)])]),
+            Ok(appended) => assert_eq!(appended, [Appended::All(vec![AppendResult::New(1)])]),
             Err(error) => assert!(matches!(error, StoreError::Closed), "{error}"),
         }
     }

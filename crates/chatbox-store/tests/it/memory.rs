@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatbox_store::{Feed, MemoryStore, News, Placed, Span, Store};
+use chatbox_store::{AppendResult, Feed, FeedEvent, MemoryStore, Span, Store};
 use futures_util::StreamExt;
 
 use crate::support::{draft, place};
@@ -22,10 +22,10 @@ async fn only_the_newest_messages_are_kept_and_known() {
     assert_eq!(store.read("r", 0, 1).await.unwrap()[0].seq, 501);
     assert_eq!(store.read("r", 600, 1).await.unwrap()[0].seq, 601);
     let placed = place(&store, "r", 1500, vec![draft("alice", 501), draft("alice", 500)]).await;
-    assert_eq!(placed, [Placed::Duplicate(501), Placed::New(1501)]);
+    assert_eq!(placed, [AppendResult::Duplicate(501), AppendResult::New(1501)]);
 }
 
-async fn next(feed: &mut Feed) -> News {
+async fn next(feed: &mut Feed) -> FeedEvent {
     feed.next().await.expect("a feed ends when its store is closed")
 }
 
@@ -33,7 +33,7 @@ async fn next(feed: &mut Feed) -> News {
 async fn heard(feed: &mut Feed, count: usize) -> Vec<(Box<str>, u64)> {
     let mut heard = Vec::new();
     for _ in 0..count {
-        let News::Appended { message, .. } = next(feed).await else { panic!("nothing was missed") };
+        let FeedEvent::Appended { message, .. } = next(feed).await else { panic!("nothing was missed") };
         heard.push((message.id, message.seq));
     }
     heard
@@ -55,7 +55,7 @@ async fn replicas_follow_what_all_of_them_append() {
     place(&replicas[0], "r", 0, vec![draft("alice", 1), draft("alice", 1)]).await;
     place(&replicas[1], "r", 1, vec![draft("alice", 2)]).await;
     for feed in &mut feeds {
-        assert_eq!(next(feed).await, News::Missed);
+        assert_eq!(next(feed).await, FeedEvent::Lagged);
         assert_eq!(heard(feed, 2).await, [("1".into(), 1), ("2".into(), 2)]);
     }
     replicas[0].close().await.unwrap();
@@ -68,7 +68,7 @@ async fn replicas_follow_what_all_of_them_append() {
 async fn a_replica_that_is_held_back_hears_later_or_is_told_that_it_missed_something() {
     let replicas = MemoryStore::replicas(2);
     let mut feed = replicas[1].follow().unwrap();
-    assert_eq!(next(&mut feed).await, News::Missed);
+    assert_eq!(next(&mut feed).await, FeedEvent::Lagged);
     replicas[1].hold_news();
     place(&replicas[0], "r", 0, vec![draft("alice", 1)]).await;
     tokio::time::advance(Duration::from_secs(3)).await;
@@ -81,6 +81,6 @@ async fn a_replica_that_is_held_back_hears_later_or_is_told_that_it_missed_somet
     place(&replicas[0], "r", 1, vec![draft("alice", 2)]).await;
     replicas[1].lose_news();
     place(&replicas[0], "r", 2, vec![draft("alice", 3)]).await;
-    assert_eq!(next(&mut feed).await, News::Missed);
+    assert_eq!(next(&mut feed).await, FeedEvent::Lagged);
     assert_eq!(heard(&mut feed, 1).await, [("3".into(), 3)]);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chatbox_store::{Append, Appended, Draft, Placed, Store, Stored};
+use chatbox_store::{Append, AppendResult, Appended, Draft, Store, Stored};
 
 /// A message whose body tells what its id is.
 pub(crate) fn draft(user: &str, id: impl ToString) -> Draft {
@@ -15,21 +15,26 @@ pub(crate) fn append(room: &str, expected_head: u64, messages: Vec<Draft>) -> Ap
 }
 
 /// Appends to one room at the head that is expected to be there.
-pub(crate) async fn place(store: &dyn Store, room: &str, expected_head: u64, messages: Vec<Draft>) -> Vec<Placed> {
+pub(crate) async fn place(
+    store: &dyn Store,
+    room: &str,
+    expected_head: u64,
+    messages: Vec<Draft>,
+) -> Vec<AppendResult> {
     let batch = Arc::from([append(room, expected_head, messages)]);
     match &store.append(batch).await.unwrap()[..] {
-        [Appended::Placed(placed)] => placed.clone(),
+        [Appended::All(placed)] => placed.clone(),
         other => panic!("expected the messages to be placed: {other:?}"),
     }
 }
 
 /// Appends one message as a replica does, reading the head again as often as it has moved.
-pub(crate) async fn place_somewhere(store: &dyn Store, room: &str, message: Draft) -> Placed {
+pub(crate) async fn place_somewhere(store: &dyn Store, room: &str, message: Draft) -> AppendResult {
     let mut expected_head = store.span(room).await.unwrap().head;
     loop {
         let batch = Arc::from([append(room, expected_head, vec![message.clone()])]);
         match &store.append(batch).await.unwrap()[..] {
-            [Appended::Placed(placed)] => return placed[0],
+            [Appended::All(placed)] => return placed[0],
             [Appended::HeadMoved { head } | Appended::Partly { head, .. }] => expected_head = *head,
             other => panic!("one append, one answer: {other:?}"),
         }

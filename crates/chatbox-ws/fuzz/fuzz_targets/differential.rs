@@ -2,7 +2,7 @@
 #![no_main]
 
 use chatbox_core::CloseCode;
-use chatbox_ws::{Accept, Event, Violation};
+use chatbox_ws::{DecodeLimits, Event, Violation};
 use chatbox_ws_fuzz::{Decoded, Input, decode};
 use libfuzzer_sys::fuzz_target;
 use std::io::{self, Cursor, Read, Write};
@@ -17,7 +17,7 @@ const LARGEST: usize = 1 << 20;
 fuzz_target!(|data: &[u8]| {
     let Some(input) = Input::parse(data) else { return };
     let max_message = input.accept.max_message.clamp(SMALLEST, LARGEST);
-    let ours = decode(Accept { max_message, binary: true }, &input.stream, &input.chunks);
+    let ours = decode(DecodeLimits { max_message, binary: true }, &input.stream, &input.chunks);
     compare(&until_close(ours), &theirs(&input.stream, max_message));
 });
 

@@ -1,7 +1,7 @@
 //! What the fuzz targets share: an input as a client's stream with limits and cuts, and the decoder run over it.
 #![forbid(unsafe_code)]
 
-use chatbox_ws::{Accept, Decoder, Event, Step, Violation};
+use chatbox_ws::{DecodeLimits, Decoder, Event, Step, Violation};
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -9,7 +9,7 @@ const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 #[derive(Debug)]
 pub struct Input {
     /// Which messages are taken.
-    pub accept: Accept,
+    pub accept: DecodeLimits,
     /// The sizes of the chunks in which the stream arrives, over and over.
     pub chunks: [usize; 4],
     /// What the client sends.
@@ -26,7 +26,7 @@ impl Input {
         let (&[flags, max, a, b, c, d], rest) = data.split_first_chunk()?;
         let max_message = if max == u8::MAX { usize::MAX } else { usize::from(max).pow(2) };
         Some(Self {
-            accept: Accept { max_message, binary: flags & 2 == 0 },
+            accept: DecodeLimits { max_message, binary: flags & 2 == 0 },
             chunks: [a, b, c, d].map(|size| usize::from(size) + 1),
             stream: if flags & 1 == 0 { frames(rest) } else { rest.to_vec() },
         })
@@ -66,7 +66,7 @@ pub struct Decoded {
 
 /// Decodes `stream`, fed in chunks of these sizes, over and over.
 #[must_use]
-pub fn decode(accept: Accept, stream: &[u8], sizes: &[usize]) -> Decoded {
+pub fn decode(accept: DecodeLimits, stream: &[u8], sizes: &[usize]) -> Decoded {
     let mut decoder = Decoder::default();
     let mut events = Vec::new();
     let violation = chunks(&mut stream.to_vec(), sizes)
@@ -90,7 +90,7 @@ pub fn chunks<'a>(stream: &'a mut [u8], sizes: &[usize]) -> impl Iterator<Item =
 /// The first violation, with which feeding ends.
 pub fn feed(
     decoder: &mut Decoder,
-    accept: Accept,
+    accept: DecodeLimits,
     mut chunk: &mut [u8],
     mut each: impl FnMut(Event<'_>),
 ) -> Result<(), Violation> {

@@ -1,6 +1,6 @@
 //! The frame header (RFC 6455 section 5.2) and every rule that can be checked on it alone.
 
-use super::{Accept, Event};
+use super::{DecodeLimits, Event};
 use crate::violation::Violation;
 use chatbox_core::CloseCode;
 use fastwebsockets::OpCode;
@@ -80,7 +80,7 @@ impl Header {
     }
 
     /// Checks the header against the message it continues: `begun` is the size so far of an unfinished message.
-    pub(super) fn check(&self, accept: Accept, begun: Option<usize>) -> Result<(), Violation> {
+    pub(super) fn check(&self, accept: DecodeLimits, begun: Option<usize>) -> Result<(), Violation> {
         match (self.opcode, begun) {
             (OpCode::Continuation, None) => return Err(Violation::UnexpectedContinuation),
             (OpCode::Text | OpCode::Binary, Some(_)) => return Err(Violation::ExpectedContinuation),

@@ -1,7 +1,7 @@
 //! What is gathered while a frame or a message is incomplete.
 
 use super::header::{Header, MAX_HEADER, Parsed};
-use super::{Accept, Event};
+use super::{DecodeLimits, Event};
 use crate::violation::Violation;
 use fastwebsockets::OpCode;
 use std::borrow::Cow;
@@ -54,7 +54,7 @@ impl Partial {
     /// Uses `input` until one event is complete or nothing is left of it.
     pub(super) fn feed<'a>(
         &mut self,
-        accept: Accept,
+        accept: DecodeLimits,
         input: &mut [u8],
     ) -> Result<(usize, Option<Event<'a>>), Violation> {
         let mut used = 0;
@@ -77,7 +77,12 @@ impl Partial {
     }
 
     /// Completes the header from `input`; `None` when that does not suffice.
-    fn gather_header(&mut self, accept: Accept, input: &[u8], used: &mut usize) -> Result<Option<Frame>, Violation> {
+    fn gather_header(
+        &mut self,
+        accept: DecodeLimits,
+        input: &[u8],
+        used: &mut usize,
+    ) -> Result<Option<Frame>, Violation> {
         let begun = self.header_len;
         let more = input.len().min(MAX_HEADER - begun);
         self.header[begun..begun + more].copy_from_slice(&input[..more]);

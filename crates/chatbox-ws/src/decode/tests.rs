@@ -47,7 +47,7 @@ fn owned(event: Event<'_>) -> Event<'static> {
 type Decoded = (Vec<Event<'static>>, Result<(), Violation>);
 
 /// Feeds `stream` in chunks that end at `cuts`.
-fn decode_in_chunks(accept: Accept, stream: &[u8], cuts: &[usize]) -> (Decoded, Decoder) {
+fn decode_in_chunks(accept: DecodeLimits, stream: &[u8], cuts: &[usize]) -> (Decoded, Decoder) {
     let mut decoder = Decoder::default();
     let mut events = Vec::new();
     let mut begin = 0;
@@ -71,7 +71,7 @@ fn decode_in_chunks(accept: Accept, stream: &[u8], cuts: &[usize]) -> (Decoded, 
 }
 
 /// Decodes in one chunk and byte by byte, which must come to the same.
-fn decode(accept: Accept, stream: &[u8]) -> Decoded {
+fn decode(accept: DecodeLimits, stream: &[u8]) -> Decoded {
     let (whole, _) = decode_in_chunks(accept, stream, &[]);
     let every: Vec<_> = (1..stream.len()).collect();
     let (bytewise, _) = decode_in_chunks(accept, stream, &every);
@@ -79,8 +79,8 @@ fn decode(accept: Accept, stream: &[u8]) -> Decoded {
     whole
 }
 
-fn taking(max_message: usize) -> Accept {
-    Accept { max_message, binary: true }
+fn taking(max_message: usize) -> DecodeLimits {
+    DecodeLimits { max_message, binary: true }
 }
 
 fn violation(stream: &[u8]) -> Violation {
@@ -276,7 +276,7 @@ fn a_message_that_will_be_too_large_is_found_by_its_header() {
 
 #[test]
 fn binary_messages_are_taken_only_where_they_are_wanted() {
-    let text_only = Accept::default();
+    let text_only = DecodeLimits::default();
     assert_eq!(decode(text_only, &frame(FIN | BINARY, b"")).1, Err(Violation::Binary));
     assert_eq!(decode(text_only, &frame(BINARY, b"x")).1, Err(Violation::Binary));
     assert_eq!(decode(text_only, &frame(FIN | TEXT, b"x")).1, Ok(()));

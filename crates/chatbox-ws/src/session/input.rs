@@ -6,7 +6,7 @@ use crate::decode::Event;
 use crate::frame;
 use crate::handler::{Handler, Message};
 use crate::violation::Violation;
-use chatbox_core::{CloseCode, CloseReason, ClosedBy, Ended, Lease};
+use chatbox_core::{CloseCode, CloseReason, CloseSummary, ClosedBy, Lease};
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
@@ -23,13 +23,13 @@ thread_local! {
 
 /// What becomes of the peer's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ear {
+pub(super) enum ReadState {
     /// They are decoded.
     Open,
     /// They are discarded: a violation has taken their meaning, or nothing may follow a Close.
-    Deaf,
+    Discarding,
     /// There will be no more.
-    Ended,
+    Eof,
 }
 
 /// Bytes that were read and could not be used yet. Boxed once more than needed: hardly any session has some, and each pays for the
@@ -61,15 +61,15 @@ where
     H: Handler,
 {
     /// Reads once, or goes on with what was read before.
-    pub(super) fn poll_input(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<Input, Ended> {
-        if self.ear == Ear::Ended {
+    pub(super) fn poll_input(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<Input, CloseSummary> {
+        if self.read_state == ReadState::Eof {
             return Ok(Input::Idle);
         }
         if let Some(held) = self.held(lease, cx) {
             return Ok(held);
         }
         if let Some(mut backlog) = self.backlog.take() {
-            self.digest(lease, &mut backlog.0, cx);
+            self.process(lease, &mut backlog.0, cx);
             return Ok(Input::Moved);
         }
         with_scratch(|scratch| {
@@ -79,7 +79,7 @@ where
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => self.on_eof(),
                 Poll::Ready(Ok(())) => {
                     self.hear();
-                    self.digest(lease, buffer.filled_mut(), cx);
+                    self.process(lease, buffer.filled_mut(), cx);
                     Ok(Input::Moved)
                 }
                 Poll::Ready(Err(error)) => Err(self.on_read_error(&error)),
@@ -89,11 +89,11 @@ where
 
     /// Whether nothing lies unread behind the peer's Close.
     pub(super) fn is_all_read(&mut self, cx: &mut Context<'_>) -> bool {
-        match self.ear {
-            Ear::Ended => true,
+        match self.read_state {
+            ReadState::Eof => true,
             // Something came behind the Close; there may be more of it.
-            Ear::Deaf => false,
-            Ear::Open => with_scratch(|scratch| {
+            ReadState::Discarding => false,
+            ReadState::Open => with_scratch(|scratch| {
                 let mut buffer = ReadBuf::new(scratch);
                 match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
                     Poll::Pending | Poll::Ready(Err(_)) => true,
@@ -122,12 +122,12 @@ where
     }
 
     /// Decodes `bytes` and acts on what they say; keeps the rest when the application can take no more.
-    fn digest(&mut self, lease: &Lease, bytes: &mut [u8], cx: &mut Context<'_>) {
+    fn process(&mut self, lease: &Lease, bytes: &mut [u8], cx: &mut Context<'_>) {
         let mut at = 0;
-        while at < bytes.len() && self.ear == Ear::Open {
+        while at < bytes.len() && self.read_state == ReadState::Open {
             if self.peer_close.is_some() {
                 // Section 5.5.1: nothing may follow a Close.
-                self.ear = Ear::Deaf;
+                self.read_state = ReadState::Discarding;
                 return;
             }
             if at > 0 && self.held(lease, cx).is_some() {
@@ -178,35 +178,35 @@ where
     }
 
     fn on_violation(&mut self, lease: &Lease, violation: Violation) {
-        self.ear = Ear::Deaf;
+        self.read_state = ReadState::Discarding;
         self.close_with(lease, violation.close_reason(), ClosedBy::Server);
     }
 
-    fn on_eof(&mut self) -> Result<Input, Ended> {
+    fn on_eof(&mut self) -> Result<Input, CloseSummary> {
         match self.phase {
-            Phase::Lingering { code, by, .. } => Err(Ended::closed(code, by)),
+            Phase::Lingering { code, by, .. } => Err(CloseSummary::closed(code, by)),
             // The peer may have shut its side behind its Close, and still wait for ours.
-            _ if self.peer_close.is_some() || self.ear == Ear::Deaf => {
-                self.ear = Ear::Ended;
+            _ if self.peer_close.is_some() || self.read_state == ReadState::Discarding => {
+                self.read_state = ReadState::Eof;
                 Ok(Input::Moved)
             }
-            _ => Err(Ended::peer_gone("eof")),
+            _ => Err(CloseSummary::peer_gone("eof")),
         }
     }
 
-    fn on_read_error(&self, error: &io::Error) -> Ended {
+    fn on_read_error(&self, error: &io::Error) -> CloseSummary {
         match self.phase {
             // Both Closes are exchanged: how the peer got rid of its socket does not matter any more.
-            Phase::Lingering { code, by, .. } if self.peer_close.is_some() => Ended::closed(code, by),
+            Phase::Lingering { code, by, .. } if self.peer_close.is_some() => CloseSummary::closed(code, by),
             Phase::Closing { code, by } if self.peer_close.is_some() => unawaited(code, by, error),
-            _ => Ended::peer_gone(kind(error)),
+            _ => CloseSummary::peer_gone(kind(error)),
         }
     }
 }
 
 /// The end of a connection whose peer asked to close and did not wait for the answer.
-pub(super) fn unawaited(code: CloseCode, by: ClosedBy, error: &io::Error) -> Ended {
-    Ended { error: Some(kind(error)), ..Ended::closed(code, by) }
+pub(super) fn unawaited(code: CloseCode, by: ClosedBy, error: &io::Error) -> CloseSummary {
+    CloseSummary { error: Some(kind(error)), ..CloseSummary::closed(code, by) }
 }
 
 /// A word for an I/O error, fit for a metric label.

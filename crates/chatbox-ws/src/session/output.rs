@@ -6,7 +6,7 @@ use super::{Session, internal_error};
 use crate::frame;
 use crate::handler::Handler;
 use bytes::{Buf, Bytes};
-use chatbox_core::{Batch, CloseReason, ClosedBy, Ended, Lease};
+use chatbox_core::{Batch, CloseReason, CloseSummary, ClosedBy, Lease};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -42,7 +42,7 @@ where
     H: Handler,
 {
     /// Writes until nothing is left or the peer takes no more. Says whether everything is written, with nothing more to pull.
-    pub(super) fn poll_output(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<bool, Ended> {
+    pub(super) fn poll_output(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<bool, CloseSummary> {
         for _ in 0..BATCHES {
             if self.unsent.is_some() && !self.write_unsent(lease, cx)? {
                 return Ok(false);
@@ -62,7 +62,7 @@ where
     }
 
     /// Puts a Close behind what was taken and what the outbox holds.
-    pub(super) fn seal(&mut self, lease: &Lease, reason: &CloseReason) {
+    pub(super) fn queue_close(&mut self, lease: &Lease, reason: &CloseReason) {
         let mut last = lease.connection().take_outbox().unwrap_or_default();
         frame::close(reason, &mut last);
         self.unsent.get_or_insert_default().frames.push_back(last.into());
@@ -81,7 +81,7 @@ where
     }
 
     /// Writes one batch. Says whether the source had no more than that.
-    fn pull_and_write(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<bool, Ended> {
+    fn pull_and_write(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<bool, CloseSummary> {
         let mut batch = BATCH.take().unwrap_or_else(|| Batch::new(MAX_SLICES, MAX_BYTES));
         let dry = self.fill_and_write(lease, &mut batch, cx);
         drop(batch.drain());
@@ -89,7 +89,7 @@ where
         dry
     }
 
-    fn fill_and_write(&mut self, lease: &Lease, batch: &mut Batch, cx: &mut Context<'_>) -> Result<bool, Ended> {
+    fn fill_and_write(&mut self, lease: &Lease, batch: &mut Batch, cx: &mut Context<'_>) -> Result<bool, CloseSummary> {
         let connection = lease.connection();
         // From here on, news wakes this task: it comes before the look, or it is seen.
         connection.rest();
@@ -116,7 +116,7 @@ where
         batch: &mut Batch,
         direct: usize,
         cx: &mut Context<'_>,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), CloseSummary> {
         // The usual case leaves in one write and needs no memory.
         let written = match self.write_slices(batch.frames().iter().map(|frame| &frame[..]), cx)? {
             Poll::Ready(written) => written,
@@ -135,7 +135,7 @@ where
     }
 
     /// Goes on writing `unsent`. Says whether all of it is written; it is `None` then.
-    fn write_unsent(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<bool, Ended> {
+    fn write_unsent(&mut self, lease: &Lease, cx: &mut Context<'_>) -> Result<bool, CloseSummary> {
         while let Some(mut unsent) = self.unsent.take() {
             let first = unsent.frames.front().map_or(&[][..], |first| &first[unsent.at..]);
             let rest = unsent.frames.iter().skip(1).map(|frame| &frame[..]);
@@ -158,7 +158,7 @@ where
         &mut self,
         mut bytes: impl Iterator<Item = &'b [u8]>,
         cx: &mut Context<'_>,
-    ) -> Result<Poll<usize>, Ended> {
+    ) -> Result<Poll<usize>, CloseSummary> {
         let io = Pin::new(&mut self.io);
         let (first, second) = (bytes.next().unwrap_or_default(), bytes.next());
         let polled = match second {
@@ -179,10 +179,11 @@ where
                 self.stall();
                 Ok(Poll::Pending)
             }
-            Poll::Ready(Ok(0)) => Err(Ended::peer_gone("write_zero")),
+            Poll::Ready(Ok(0)) => Err(CloseSummary::peer_gone("write_zero")),
             Poll::Ready(Ok(written)) => {
                 self.stalled = None;
-                self.unheard = self.unheard.saturating_add(u32::try_from(written).unwrap_or(u32::MAX));
+                self.bytes_since_read =
+                    self.bytes_since_read.saturating_add(u32::try_from(written).unwrap_or(u32::MAX));
                 Ok(Poll::Ready(written))
             }
             Poll::Ready(Err(error)) => Err(self.on_write_error(&error)),
@@ -190,7 +191,7 @@ where
     }
 
     /// Passes on what the stream itself may hold back. Says whether it has.
-    fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Ended> {
+    fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseSummary> {
         match Pin::new(&mut self.io).poll_flush(cx) {
             Poll::Pending => {
                 self.stall();
@@ -204,10 +205,10 @@ where
         }
     }
 
-    fn on_write_error(&self, error: &std::io::Error) -> Ended {
+    fn on_write_error(&self, error: &std::io::Error) -> CloseSummary {
         match self.phase {
             Phase::Closing { code, by } if self.peer_close.is_some() => unawaited(code, by, error),
-            _ => Ended::peer_gone(kind(error)),
+            _ => CloseSummary::peer_gone(kind(error)),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Where a session stands in its close handshake (RFC 6455 section 7).
 
 use super::Session;
-use super::input::Ear;
+use super::input::ReadState;
 use crate::handler::Handler;
 use crate::wheel::Tick;
-use chatbox_core::{CloseCode, ClosedBy, Closing, Ended, Lease, Outcome};
+use chatbox_core::{CloseCode, CloseSummary, ClosedBy, Closing, Lease, Outcome};
 use std::pin::Pin;
 use std::task::Context;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -39,24 +39,24 @@ where
 {
     /// Moves on if the phase has done its part, everything that was to be written being written: `owed` is how many answers
     /// were outstanding before that. Says whether there is more to do now.
-    pub(super) fn advance(&mut self, lease: &Lease, owed: u32, cx: &mut Context<'_>) -> Result<bool, Ended> {
+    pub(super) fn advance(&mut self, lease: &Lease, owed: u32, cx: &mut Context<'_>) -> Result<bool, CloseSummary> {
         match &self.phase {
             // The last answer may have come while the source was pulled, and have added to it.
             Phase::Settling(_) if owed > 0 => return Ok(lease.connection().owed() == 0),
             Phase::Settling(closing) => {
                 let closing = closing.clone();
                 // A panic here leaves the last words unsaid; the Close says the rest.
-                let _ = self.guard(|handler| handler.last_words(lease.connection(), &closing));
+                let _ = self.guard(|handler| handler.before_close(lease.connection(), &closing));
                 self.close_with(lease, closing.reason, ClosedBy::Server);
             }
-            &Phase::Closing { code, by } if self.peer_close.is_some() || self.ear != Ear::Open => {
+            &Phase::Closing { code, by } if self.peer_close.is_some() || self.read_state != ReadState::Open => {
                 self.finish(code, by, cx)?;
             }
             &Phase::Closing { code, .. } => {
                 let deadline = self.shared.wheel.after(self.shared.settings.close_handshake);
                 self.phase = Phase::AwaitingEcho { code, deadline };
             }
-            &Phase::AwaitingEcho { code, .. } if self.peer_close.is_some() || self.ear != Ear::Open => {
+            &Phase::AwaitingEcho { code, .. } if self.peer_close.is_some() || self.read_state != ReadState::Open => {
                 self.finish(code, ClosedBy::Server, cx)?;
             }
             Phase::Lingering { shut: false, .. } => {
@@ -79,25 +79,25 @@ where
 
     /// No frame will be sent or read any more. With both Closes exchanged and nothing unread the socket can be closed at
     /// once; otherwise our side is shut, and the peer given the time of a close handshake to shut its own.
-    fn finish(&mut self, code: CloseCode, by: ClosedBy, cx: &mut Context<'_>) -> Result<(), Ended> {
+    fn finish(&mut self, code: CloseCode, by: ClosedBy, cx: &mut Context<'_>) -> Result<(), CloseSummary> {
         if self.is_all_read(cx) {
             // A stream of more than bytes may have a farewell of its own; what it cannot say at once stays unsaid.
             self.shut(cx);
-            return Err(Ended::closed(code, by));
+            return Err(CloseSummary::closed(code, by));
         }
         let deadline = self.shared.wheel.after(self.shared.settings.close_handshake);
-        self.ear = Ear::Deaf;
+        self.read_state = ReadState::Discarding;
         self.phase = Phase::Lingering { code, by, deadline, shut: false };
         self.shut(cx);
         Ok(())
     }
 
     /// The peer has had its time.
-    pub(super) fn timed_out(&self, error: &'static str) -> Ended {
+    pub(super) fn timed_out(&self, error: &'static str) -> CloseSummary {
         let code = match self.phase {
             Phase::Closing { code, .. } | Phase::AwaitingEcho { code, .. } | Phase::Lingering { code, .. } => code,
             Phase::Open | Phase::Settling(_) => CloseCode::ABNORMAL,
         };
-        Ended { outcome: Outcome::TimedOut, code, by: ClosedBy::Server, error: Some(error) }
+        CloseSummary { outcome: Outcome::TimedOut, code, by: ClosedBy::Server, error: Some(error) }
     }
 }

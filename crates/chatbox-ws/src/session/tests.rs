@@ -22,7 +22,7 @@ impl Handler for Mute {
 
 #[test]
 fn an_idle_session_stays_small() {
-    let size = size_of::<Leased<TcpStream, Mute>>();
+    let size = size_of::<SessionTask<TcpStream, Mute>>();
     assert!(size <= 152, "{size}");
 }
 
@@ -45,7 +45,7 @@ async fn stalls_do_not_multiply_the_wake_ups() {
     for round in 0..100 {
         connection.push(|out| out.extend([0; 100]));
         for tenth in 0..20 + round * 7 % 13 {
-            // A pong: the peer is heard again and again, which puts the heartbeat off.
+            // A pong: the peer is last_read again and again, which puts the heartbeat off.
             client.write_all(&[0x8a, 0x80, 0, 0, 0, 0]).await.expect("the session lives");
             sleep(Duration::from_millis(100)).await;
             if tenth == 5 {

@@ -6,7 +6,7 @@ use crate::frame;
 use crate::handler::Handler;
 use crate::transport::Settings;
 use crate::wheel::{Tick, Wheel};
-use chatbox_core::{CloseCode, CloseReason, ClosedBy, Ended, Lease};
+use chatbox_core::{CloseCode, CloseReason, CloseSummary, ClosedBy, Lease};
 use std::num::NonZero;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -42,7 +42,7 @@ where
     H: Handler,
 {
     /// Does what has come due. To be called when the wheel has.
-    pub(super) fn on_time(&mut self, lease: &Lease) -> Result<(), Ended> {
+    pub(super) fn on_time(&mut self, lease: &Lease) -> Result<(), CloseSummary> {
         let now = self.shared.wheel.now();
         // A wake-up that an earlier one has replaced comes all the same; booking again for it would never end.
         self.booked = self.booked.filter(|booked| now < booked.get());
@@ -52,7 +52,11 @@ where
             Phase::AwaitingEcho { deadline, .. } if now >= deadline => Err(self.timed_out("close_timeout")),
             Phase::Lingering { code, by, deadline, .. } if now >= deadline => {
                 // With both Closes exchanged the handshake is complete; the peer only keeps its socket.
-                Err(if self.peer_close.is_some() { Ended::closed(code, by) } else { self.timed_out("close_timeout") })
+                Err(if self.peer_close.is_some() {
+                    CloseSummary::closed(code, by)
+                } else {
+                    self.timed_out("close_timeout")
+                })
             }
             _ => Ok(()),
         }
@@ -79,25 +83,25 @@ where
     }
 
     fn next_ping(&self) -> Tick {
-        self.heard.max(self.pinged) + self.shared.heartbeat.interval
+        self.last_read.max(self.last_ping) + self.shared.heartbeat.interval
     }
 
-    /// When the peer's silence has lasted too long. `heard` is rounded down to its tick, which must not shorten the time. A peer that has
+    /// When the peer's silence has lasted too long. `last_read` is rounded down to its tick, which must not shorten the time. A peer that has
     /// not been asked as often as it should have been, because this process was stopped for a while, is asked first.
     fn peer_deadline(&self) -> Tick {
         let Heartbeat { pings, grace, .. } = self.shared.heartbeat;
         if self.unanswered < pings {
             return Tick::MAX;
         }
-        let reading = Duration::from_millis(u64::from(self.unheard) * 1_000 / u64::from(SLOWEST));
+        let reading = Duration::from_millis(u64::from(self.bytes_since_read) * 1_000 / u64::from(SLOWEST));
         let timeout = self.shared.settings.heartbeat_timeout.saturating_add(reading);
-        (self.heard + self.shared.wheel.ticks(timeout) + 1).max(self.pinged + grace)
+        (self.last_read + self.shared.wheel.ticks(timeout) + 1).max(self.last_ping + grace)
     }
 
     /// The peer has shown that it lives.
     pub(super) fn hear(&mut self) {
-        self.heard = self.shared.wheel.now();
-        self.unheard = 0;
+        self.last_read = self.shared.wheel.now();
+        self.bytes_since_read = 0;
         self.unanswered = 0;
     }
 
@@ -118,7 +122,7 @@ where
         self.stalled = self.stalled.and(NonZero::new(self.shared.wheel.now()));
     }
 
-    fn check_stall(&mut self, lease: &Lease, now: Tick) -> Result<(), Ended> {
+    fn check_stall(&mut self, lease: &Lease, now: Tick) -> Result<(), CloseSummary> {
         if self.stall_deadline().is_none_or(|deadline| now < deadline) {
             return Ok(());
         }
@@ -132,16 +136,16 @@ where
         Ok(())
     }
 
-    fn check_peer(&mut self, lease: &Lease, now: Tick) -> Result<(), Ended> {
+    fn check_peer(&mut self, lease: &Lease, now: Tick) -> Result<(), CloseSummary> {
         if let Some(expiry) = self.expiry.take_if(|expiry| now >= expiry.0) {
             self.close_with(lease, expiry.1, ClosedBy::Server);
             return Ok(());
         }
         if now >= self.peer_deadline() {
-            return Err(Ended::peer_gone("heartbeat_timeout"));
+            return Err(CloseSummary::peer_gone("heartbeat_timeout"));
         }
         if now >= self.next_ping() {
-            self.pinged = now;
+            self.last_ping = now;
             self.unanswered = self.unanswered.saturating_add(1);
             lease.connection().push(frame::ping);
         }

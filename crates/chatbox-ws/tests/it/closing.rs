@@ -1,9 +1,9 @@
 //! How a connection ends, other than by a drain.
 
-use crate::service::{Echo, Puppet, Service, order_to_close};
+use crate::service::{Echo, RecordingHandler, Service, order_to_close};
 use crate::wire::{self, Got};
-use chatbox_core::{CloseCode, ClosedBy, Ended};
-use chatbox_ws::{Accept, Settings, frame};
+use chatbox_core::{CloseCode, CloseSummary, ClosedBy};
+use chatbox_ws::{DecodeLimits, Settings, frame};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
@@ -14,7 +14,7 @@ async fn a_clients_close_is_answered_with_its_code() {
         let (mut client, _) = service.connect(Echo);
         client.close(code).await;
         assert_eq!(client.rest().await, [Got::Close(code, String::new())]);
-        assert_eq!(service.ended().await, Ended::closed(CloseCode::new(code), ClosedBy::Client));
+        assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::new(code), ClosedBy::Client));
     }
 }
 
@@ -24,7 +24,7 @@ async fn an_empty_close_is_answered_with_1000() {
     let (mut client, _) = service.connect(Echo);
     client.send(&wire::frame(0x88, b"")).await;
     assert_eq!(client.rest().await, [Got::Close(1000, String::new())]);
-    assert_eq!(service.ended().await, Ended::closed(CloseCode::NORMAL, ClosedBy::Client));
+    assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::NORMAL, ClosedBy::Client));
 }
 
 #[tokio::test(start_paused = true)]
@@ -34,18 +34,18 @@ async fn what_was_asked_before_a_close_is_answered_before_its_echo() {
     client.send(&[wire::text("one"), wire::ping(b"two"), wire::close(1000)].concat()).await;
     let expected = [Got::text("one"), Got::Pong(b"two".to_vec()), Got::Close(1000, String::new())];
     assert_eq!(client.rest().await, expected);
-    assert_eq!(service.ended().await, Ended::closed(CloseCode::NORMAL, ClosedBy::Client));
+    assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::NORMAL, ClosedBy::Client));
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_behind_a_close_is_heard() {
     let mut service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     let (mut client, _) = service.connect(puppet.clone());
     client.send(&[wire::close(1000), wire::text("too late"), wire::violation(), wire::ping(b"")].concat()).await;
     assert_eq!(client.rest().await, [Got::Close(1000, String::new())]);
     drop(client);
-    assert_eq!(service.ended().await, Ended::closed(CloseCode::NORMAL, ClosedBy::Client));
+    assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::NORMAL, ClosedBy::Client));
     assert_eq!(puppet.seen(), ["on_end"]);
 }
 
@@ -56,7 +56,7 @@ async fn a_client_that_shuts_its_side_behind_its_close_is_answered() {
     client.send(&[wire::text("last"), wire::close(1000)].concat()).await;
     client.io.shutdown().await.unwrap();
     assert_eq!(client.rest().await, [Got::text("last"), Got::Close(1000, String::new())]);
-    assert_eq!(service.ended().await, Ended::closed(CloseCode::NORMAL, ClosedBy::Client));
+    assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::NORMAL, ClosedBy::Client));
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,12 +66,12 @@ async fn an_end_without_a_close_is_a_peer_that_is_gone() {
     client.text("hello").await;
     assert_eq!(client.next().await, Got::text("hello"));
     drop(client);
-    assert_eq!(service.ended().await, Ended::peer_gone("eof"));
+    assert_eq!(service.ended().await, CloseSummary::peer_gone("eof"));
 
     let (mut client, _) = service.connect(Echo);
     client.send(&wire::text("cut off")[..5]).await;
     drop(client);
-    assert_eq!(service.ended().await, Ended::peer_gone("eof"));
+    assert_eq!(service.ended().await, CloseSummary::peer_gone("eof"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,12 +81,12 @@ async fn a_client_that_does_not_wait_for_the_answer_has_closed_all_the_same() {
     client.close(1000).await;
     drop(client);
     let ended = service.ended().await;
-    assert_eq!(ended, Ended { error: ended.error, ..Ended::closed(CloseCode::NORMAL, ClosedBy::Client) });
+    assert_eq!(ended, CloseSummary { error: ended.error, ..CloseSummary::closed(CloseCode::NORMAL, ClosedBy::Client) });
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_violation_is_answered_with_its_code() {
-    let settings = Settings { accept: Accept { max_message: 100, binary: false }, ..Settings::default() };
+    let settings = Settings { accept: DecodeLimits { max_message: 100, binary: false }, ..Settings::default() };
     let mut service = Service::with(settings);
     let cases: [(Vec<u8>, u16, &str); 8] = [
         (wire::violation(), 1002, "frame not masked"),
@@ -99,12 +99,12 @@ async fn every_violation_is_answered_with_its_code() {
         (wire::frame(0x81, &[b'x'; 101]), 1009, "message too large"),
     ];
     for (bytes, code, text) in cases {
-        let puppet = Puppet::default();
+        let puppet = RecordingHandler::default();
         let (mut client, _) = service.connect(puppet.clone());
         client.send(&[wire::text("before"), bytes, wire::text("behind")].concat()).await;
         assert_eq!(client.rest().await, [Got::Close(code, text.to_owned())]);
         drop(client);
-        assert_eq!(service.ended().await, Ended::closed(CloseCode::new(code), ClosedBy::Server));
+        assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::new(code), ClosedBy::Server));
         assert_eq!(puppet.seen(), ["on_message", "before", "on_end"]);
     }
 }
@@ -123,13 +123,13 @@ async fn a_violator_that_keeps_its_socket_is_cut_in_time() {
 #[tokio::test(start_paused = true)]
 async fn a_handler_may_refuse_a_message_and_the_connection_with_it() {
     let mut service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     let (mut client, _) = service.connect(puppet.clone());
     client.send(&[wire::text("refuse me"), wire::text("ignored")].concat()).await;
     assert_eq!(client.next().await, Got::Close(1008, "refused".to_owned()));
     client.close(1008).await;
     assert_eq!(client.rest().await, []);
-    assert_eq!(service.ended().await, Ended::closed(CloseCode::POLICY, ClosedBy::Server));
+    assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::POLICY, ClosedBy::Server));
     assert_eq!(puppet.seen(), ["on_message", "on_end"]);
 }
 
@@ -143,15 +143,15 @@ async fn both_sides_may_close_at_once() {
     client.close(1000).await;
     assert_eq!(client.next().await, Got::Close(1001, "server shutting down".to_owned()));
     assert_eq!(client.rest().await, [], "one Close is enough");
-    assert_eq!(service.ended().await, Ended::closed(CloseCode::GOING_AWAY, ClosedBy::Server));
+    assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::GOING_AWAY, ClosedBy::Server));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_handler_closes_its_own_connection_only() {
     let mut service = Service::new();
     let (mut bystander, _) = service.connect(Echo);
-    for step in ["on_message", "poll_ready", "pull", "on_closing", "last_words"] {
-        let puppet = Puppet::default();
+    for step in ["on_message", "poll_ready", "pull", "on_closing", "before_close"] {
+        let puppet = RecordingHandler::default();
         let (mut client, connection) = service.connect(puppet.clone());
         client.text("hello").await;
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -160,13 +160,13 @@ async fn a_panic_of_the_handler_closes_its_own_connection_only() {
         client.text("panic").await;
         connection.notify();
         let internal = Got::Close(1011, "internal error".to_owned());
-        if ["on_closing", "last_words"].contains(&step) {
+        if ["on_closing", "before_close"].contains(&step) {
             connection.close(order_to_close());
         }
         let close = client.next().await;
         // When it is only the last words that fail, the reason to close stands.
         let going_away = Got::Close(1001, "server shutting down".to_owned());
-        assert_eq!(close, if step == "last_words" { going_away } else { internal }, "{step}");
+        assert_eq!(close, if step == "before_close" { going_away } else { internal }, "{step}");
         client.close(1011).await;
         assert_eq!(client.rest().await, []);
         assert_eq!(service.ended().await.by, ClosedBy::Server);
@@ -180,7 +180,7 @@ async fn a_panic_of_the_handler_closes_its_own_connection_only() {
 #[tokio::test(start_paused = true)]
 async fn what_a_source_had_offered_before_it_panicked_is_sent() {
     let mut service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     let (mut client, connection) = service.connect(puppet.clone());
     puppet.pull_strings(|strings| strings.panics_in = Some("pull"));
     let start = tokio::time::Instant::now();
@@ -189,7 +189,7 @@ async fn what_a_source_had_offered_before_it_panicked_is_sent() {
     assert_eq!(client.next().await, Got::Close(1011, "internal error".to_owned()));
     assert_eq!(start.elapsed(), Duration::ZERO, "the Close waited for something else to happen");
     client.close(1011).await;
-    assert_eq!(service.ended().await, Ended::closed(CloseCode::INTERNAL, ClosedBy::Server));
+    assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::INTERNAL, ClosedBy::Server));
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,7 +200,7 @@ async fn a_cut_ends_a_connection_at_once() {
     assert_eq!(client.next().await, Got::text("hello"));
     connection.cut();
     assert_eq!(client.rest().await, []);
-    assert_eq!(service.ended().await, Ended::aborted("cut"));
+    assert_eq!(service.ended().await, CloseSummary::aborted("cut"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,6 +208,6 @@ async fn a_dropped_session_is_aborted() {
     let mut service = Service::new();
     let (_client, server) = tokio::io::duplex(64);
     drop(service.transport.serve(server, bytes::Bytes::new(), service.admit(), Echo, None));
-    assert_eq!(service.ended().await, Ended::aborted("dropped"));
+    assert_eq!(service.ended().await, CloseSummary::aborted("dropped"));
     assert!(service.registry.is_empty());
 }

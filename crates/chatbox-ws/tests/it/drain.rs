@@ -1,8 +1,8 @@
 //! The drain, as a peer and the registry see it.
 
-use crate::service::{Echo, Puppet, Service, order_to_close};
+use crate::service::{Echo, RecordingHandler, Service, order_to_close};
 use crate::wire::{self, Got};
-use chatbox_core::{CloseCode, ClosedBy, Ended, Outcome, Refusal, Tally};
+use chatbox_core::{CloseCode, CloseSummary, ClosedBy, Outcome, Refused, Tally};
 use chatbox_ws::frame;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -14,10 +14,10 @@ fn going_away() -> Got {
 #[tokio::test(start_paused = true)]
 async fn everything_owed_and_queued_comes_before_the_close_and_nothing_after() {
     let mut service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     puppet.pull_strings(|strings| {
         strings.owes = true;
-        strings.last_words = Some("goodbye");
+        strings.before_close = Some("goodbye");
     });
     let (mut client, connection) = service.connect(puppet.clone());
     client.text("please answer").await;
@@ -49,14 +49,14 @@ async fn everything_owed_and_queued_comes_before_the_close_and_nothing_after() {
     assert_eq!(service.registry.len(), 1, "the peer's Close is awaited");
     client.close(1001).await;
     assert_eq!(client.rest().await, []);
-    assert_eq!(service.ended().await, Ended::closed(CloseCode::GOING_AWAY, ClosedBy::Server));
-    assert_eq!(puppet.seen(), ["on_message", "please answer", "on_closing", "last_words", "on_end"]);
+    assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::GOING_AWAY, ClosedBy::Server));
+    assert_eq!(puppet.seen(), ["on_message", "please answer", "on_closing", "before_close", "on_end"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_an_answer_has_published_is_pulled_before_the_close() {
     let mut service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     puppet.pull_strings(|strings| {
         strings.owes = true;
         // While the session looks at its source for the last time, another thread publishes and then answers.
@@ -79,7 +79,7 @@ async fn what_an_answer_has_published_is_pulled_before_the_close() {
 #[tokio::test(start_paused = true)]
 async fn no_message_is_taken_once_the_session_is_told_to_close() {
     let mut service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     puppet.busy();
     let (mut client, connection) = service.connect(puppet.clone());
     client.text("waits").await;
@@ -91,8 +91,8 @@ async fn no_message_is_taken_once_the_session_is_told_to_close() {
     assert_eq!(client.next().await, going_away());
     client.close(1001).await;
     assert_eq!(client.rest().await, []);
-    assert_eq!(service.ended().await, Ended::closed(CloseCode::GOING_AWAY, ClosedBy::Server));
-    assert_eq!(puppet.seen(), ["on_closing", "last_words", "on_end"]);
+    assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::GOING_AWAY, ClosedBy::Server));
+    assert_eq!(puppet.seen(), ["on_closing", "before_close", "on_end"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,13 +130,13 @@ async fn a_client_that_is_gone_after_our_close_is_not_counted_as_closed() {
     connection.close(order_to_close());
     assert_eq!(client.next().await, going_away());
     drop(client);
-    assert_eq!(service.ended().await, Ended::peer_gone("eof"));
+    assert_eq!(service.ended().await, CloseSummary::peer_gone("eof"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_never_reads_does_not_hold_the_others_up() {
     let mut service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     puppet.offer((0..10_000).map(|n| format!("number {n}")));
     let (_stuck, _) = service.connect(puppet);
     // It has been stuck for longer than a close handshake takes: its time is counted from the drain all the same.
@@ -162,7 +162,7 @@ async fn a_client_that_never_reads_does_not_hold_the_others_up() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_client_gets_everything_before_its_close() {
     let mut service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     puppet.offer((0..10_000).map(|n| format!("number {n}")));
     let (mut client, connection) = service.connect(puppet);
     connection.close(order_to_close());
@@ -174,13 +174,13 @@ async fn a_slow_client_gets_everything_before_its_close() {
     }
     assert_eq!(client.next().await, going_away());
     client.close(1001).await;
-    assert_eq!(service.ended().await, Ended::closed(CloseCode::GOING_AWAY, ClosedBy::Server));
+    assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::GOING_AWAY, ClosedBy::Server));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_pings_into_a_settling_session_is_not_all_answered() {
     let mut service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     puppet.offer((0..10_000).map(|n| format!("number {n}")));
     let (mut client, connection) = service.connect(puppet);
     connection.close(order_to_close());
@@ -209,13 +209,13 @@ async fn a_flood_of_pings_into_a_settling_session_is_not_all_answered() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_client_is_found_out_while_an_answer_is_owed() {
     let mut service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     puppet.pull_strings(|strings| strings.owes = true);
     let (mut client, connection) = service.connect(puppet);
     client.text("please answer").await;
     sleep(Duration::from_millis(1)).await;
     connection.close(order_to_close());
-    assert_eq!(service.ended().await, Ended::peer_gone("heartbeat_timeout"));
+    assert_eq!(service.ended().await, CloseSummary::peer_gone("heartbeat_timeout"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -223,7 +223,7 @@ async fn after_the_gate_nobody_is_admitted_and_those_inside_are_served() {
     let service = Service::new();
     let (mut client, _) = service.connect(Echo);
     service.registry.refuse_newcomers();
-    assert_eq!(service.registry.admit("bob").unwrap_err(), Refusal::Draining);
+    assert_eq!(service.registry.admit("bob").unwrap_err(), Refused::Draining);
     client.text("still served").await;
     assert_eq!(client.next().await, Got::text("still served"));
 }
@@ -265,12 +265,12 @@ async fn a_mixed_crowd_adds_up() {
 #[tokio::test(start_paused = true)]
 async fn an_expired_drain_cuts_what_is_left() {
     let mut service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     puppet.pull_strings(|strings| strings.owes = true);
     let (mut client, _) = service.connect(puppet);
     client.text("an answer that never comes").await;
     sleep(Duration::from_millis(1)).await;
     let tally = service.drain().await;
     assert_eq!(tally, Tally { at_signal: 1, aborted: 1, ..Tally::default() });
-    assert_eq!(service.ended().await, Ended::aborted("cut"));
+    assert_eq!(service.ended().await, CloseSummary::aborted("cut"));
 }

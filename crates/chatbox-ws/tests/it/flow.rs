@@ -1,8 +1,8 @@
 //! Back pressure: who waits for whom.
 
-use crate::service::{Echo, PIPE, Puppet, Service};
+use crate::service::{Echo, PIPE, RecordingHandler, Service};
 use crate::wire::{self, Got};
-use chatbox_core::{CloseCode, ClosedBy, Ended, Limits, Outcome};
+use chatbox_core::{CloseCode, CloseSummary, ClosedBy, Limits, Outcome};
 use chatbox_ws::{Settings, frame};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -40,7 +40,7 @@ async fn a_client_that_does_not_read_is_read_no_further() {
 #[tokio::test(start_paused = true)]
 async fn a_full_outbox_holds_reading_up_until_it_is_written() {
     let service = with_outbox(500);
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     let (mut client, connection) = service.connect(puppet.clone());
     sleep(brief()).await;
     // Larger than the pipe, so that some of it stays unwritten.
@@ -57,7 +57,7 @@ async fn a_full_outbox_holds_reading_up_until_it_is_written() {
 #[tokio::test(start_paused = true)]
 async fn answers_that_are_owed_hold_reading_up() {
     let service = with_outbox(300);
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     puppet.pull_strings(|strings| strings.owes = true);
     let (mut client, _) = service.connect(puppet.clone());
     let messages = || puppet.seen().iter().filter(|step| *step == "on_message").count();
@@ -81,7 +81,7 @@ async fn answers_that_are_owed_hold_reading_up() {
 #[tokio::test(start_paused = true)]
 async fn room_that_is_made_while_the_session_looks_is_seen() {
     let service = with_outbox(100);
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     puppet.pull_strings(|strings| {
         strings.owes = true;
         // Counts as a session that is told to close, for the puppet's source only.
@@ -101,7 +101,7 @@ async fn room_that_is_made_while_the_session_looks_is_seen() {
 #[tokio::test(start_paused = true)]
 async fn a_busy_application_keeps_the_backlog_in_order() {
     let service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     let (mut client, _) = service.connect(puppet.clone());
     puppet.busy();
     let stream: Vec<u8> = (0..100).flat_map(|n: u32| wire::text(&n.to_string())).collect();
@@ -118,7 +118,7 @@ async fn a_busy_application_keeps_the_backlog_in_order() {
 #[tokio::test(start_paused = true)]
 async fn a_stalled_client_that_reads_again_has_missed_nothing() {
     let service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     puppet.offer((0..20_000).map(|n| format!("number {n}")));
     let (mut client, connection) = service.connect(puppet);
     for n in 0..20_000 {
@@ -138,7 +138,7 @@ async fn a_stalled_client_that_reads_again_has_missed_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_nothing_for_too_long_is_told_so_and_cut() {
     let mut service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     puppet.offer((0..20_000).map(|n| format!("number {n}")));
     let start = Instant::now();
     let (mut client, _) = service.connect(puppet);
@@ -157,7 +157,7 @@ async fn a_client_that_reads_nothing_for_too_long_is_told_so_and_cut() {
 async fn a_client_that_reads_again_in_time_finds_the_close_behind_a_whole_frame() {
     for size in [9, 300, 60_000] {
         let mut service = Service::new();
-        let puppet = Puppet::default();
+        let puppet = RecordingHandler::default();
         puppet.offer((0..100_000 / size + 3_000).map(|n| format!("{n:0size$}")));
         let (mut client, connection) = service.connect(puppet);
         connection.push(|out| frame::text("direct", out));
@@ -174,14 +174,14 @@ async fn a_client_that_reads_again_in_time_finds_the_close_behind_a_whole_frame(
         assert!(n >= PIPE / (size + 10), "{n} frames of {size}");
         client.close(1013).await;
         assert_eq!(client.rest().await, []);
-        assert_eq!(service.ended().await, Ended::closed(CloseCode::TRY_AGAIN, ClosedBy::Server));
+        assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::TRY_AGAIN, ClosedBy::Server));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_a_little_now_and_then_is_kept() {
     let service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     puppet.offer((0..10_000).map(|n| format!("number {n}")));
     let (mut client, _) = service.connect(puppet);
     // Far longer than the write timeout; each of the steps is shorter.

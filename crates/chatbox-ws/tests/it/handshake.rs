@@ -5,7 +5,7 @@ use crate::wire::{self, Client, Got};
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use chatbox_core::{CloseCode, ClosedBy, Ended, Registry};
+use chatbox_core::{CloseCode, CloseSummary, ClosedBy, Registry};
 use chatbox_ws::{OriginPolicy, Rejection, Transport, Upgrade};
 use http::{HeaderMap, StatusCode};
 use std::net::SocketAddr;
@@ -258,7 +258,7 @@ async fn a_connection_that_is_drained_during_its_handshake_is_closed_properly() 
         assert_eq!(client.next().await, Got::Close(1001, "server shutting down".to_owned()));
         client.close(1001).await;
         assert_eq!(client.rest().await, []);
-        assert_eq!(service.ended().await, Ended::closed(CloseCode::GOING_AWAY, ClosedBy::Server));
+        assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::GOING_AWAY, ClosedBy::Server));
         assert_eq!(ask(address, request(GET, &[]).as_bytes()).await.status, 503);
     }
 }

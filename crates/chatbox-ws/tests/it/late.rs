@@ -1,9 +1,9 @@
 //! Sessions that are polled late, because the process was stopped for a while or others were served first, and one that is never at rest.
 
-use crate::service::{Echo, PIPE, Puppet, Service, order_to_close};
+use crate::service::{Echo, PIPE, RecordingHandler, Service, order_to_close};
 use crate::wire::{self, Client, Got};
 use bytes::Bytes;
-use chatbox_core::{CloseCode, CloseReason, ClosedBy, Connection, Ended, Limits};
+use chatbox_core::{CloseCode, CloseReason, CloseSummary, ClosedBy, Connection, Limits};
 use chatbox_ws::{Expiry, Handler, Settings, frame};
 use std::future::poll_fn;
 use std::io;
@@ -57,7 +57,7 @@ async fn a_peer_is_asked_before_it_is_given_up() {
     session.await;
     let waited = asked.elapsed();
     assert!((Duration::from_millis(34_800)..Duration::from_millis(35_500)).contains(&waited), "{waited:?}");
-    assert_eq!(service.ended().await, Ended::peer_gone("heartbeat_timeout"));
+    assert_eq!(service.ended().await, CloseSummary::peer_gone("heartbeat_timeout"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,13 +69,13 @@ async fn a_close_that_was_answered_in_time_is_clean() {
     client.close(1001).await;
     sleep(Duration::from_secs(60)).await;
     assert_eq!(poll(&mut session).await, Poll::Ready(()));
-    assert_eq!(service.ended().await, Ended::closed(CloseCode::GOING_AWAY, ClosedBy::Server));
+    assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::GOING_AWAY, ClosedBy::Server));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_can_go_on_is_not_stalled() {
     let service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     puppet.offer((0..5_000).map(|n| format!("number {n}")));
     let (mut client, _, mut session) = session(&service, puppet);
     // Each poll writes a few batches; together they fill the pipe.
@@ -102,7 +102,7 @@ async fn a_ping_that_leaves_at_once_is_no_sign_of_life() {
     let (mut client, _) = service.connect(Echo);
     assert_eq!(client.rest().await, [Got::Ping(vec![]), Got::Ping(vec![])]);
     assert!((Duration::from_secs(60)..Duration::from_secs(61)).contains(&start.elapsed()), "{:?}", start.elapsed());
-    assert_eq!(service.ended().await, Ended::peer_gone("heartbeat_timeout"));
+    assert_eq!(service.ended().await, CloseSummary::peer_gone("heartbeat_timeout"));
 }
 
 /// Sends pongs without end, and takes everything.

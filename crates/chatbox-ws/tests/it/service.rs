@@ -3,9 +3,10 @@
 use crate::wire::Client;
 use bytes::Bytes;
 use chatbox_core::{
-    Batch, CloseCode, CloseReason, Closing, Connection, Drain, Ended, Lease, Limits, Observer, Registry, Reply, Source,
+    Batch, CloseCode, CloseReason, CloseSummary, Closing, Connection, Drain, Lease, Limits, Observer, Registry, Reply,
+    Source,
 };
-use chatbox_ws::{Accept, Expiry, Handler, Message, Settings, Transport, frame};
+use chatbox_ws::{DecodeLimits, Expiry, Handler, Message, Settings, Transport, frame};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -19,13 +20,13 @@ pub(crate) const PIPE: usize = 16 * 1024;
 pub(crate) struct Service {
     pub(crate) registry: Registry,
     pub(crate) transport: Transport,
-    ends: mpsc::UnboundedReceiver<Ended>,
+    ends: mpsc::UnboundedReceiver<CloseSummary>,
 }
 
-struct Ends(mpsc::UnboundedSender<Ended>);
+struct Ends(mpsc::UnboundedSender<CloseSummary>);
 
 impl Observer for Ends {
-    fn on_ended(&self, _: &Connection, ended: &Ended, _: Duration) {
+    fn on_ended(&self, _: &Connection, ended: &CloseSummary, _: Duration) {
         // Nobody may be left who asks.
         let _ = self.0.send(*ended);
     }
@@ -33,7 +34,7 @@ impl Observer for Ends {
 
 impl Service {
     pub(crate) fn new() -> Self {
-        Self::with(Settings { accept: Accept { binary: true, ..Accept::default() }, ..Settings::default() })
+        Self::with(Settings { accept: DecodeLimits { binary: true, ..DecodeLimits::default() }, ..Settings::default() })
     }
 
     pub(crate) fn with(settings: Settings) -> Self {
@@ -68,7 +69,7 @@ impl Service {
     }
 
     /// How the next connection ends.
-    pub(crate) async fn ended(&mut self) -> Ended {
+    pub(crate) async fn ended(&mut self) -> CloseSummary {
         self.ends.recv().await.unwrap()
     }
 
@@ -111,7 +112,7 @@ impl Handler for Echo {
 
 /// A handler whose every step is seen, and whose source and readiness belong to the test.
 #[derive(Clone, Default)]
-pub(crate) struct Puppet(Arc<Mutex<Strings>>);
+pub(crate) struct RecordingHandler(Arc<Mutex<Strings>>);
 
 type Act = Box<dyn FnOnce(&mut Strings) + Send>;
 
@@ -127,14 +128,14 @@ pub(crate) struct Strings {
     /// Takes nothing.
     pub(crate) busy: Option<Option<Waker>>,
     /// Said before the Close of a drain.
-    pub(crate) last_words: Option<&'static str>,
+    pub(crate) before_close: Option<&'static str>,
     /// The step in which to panic.
     pub(crate) panics_in: Option<&'static str>,
     /// Done once, when a source that is told to close has nothing left.
     pub(crate) when_dry: Option<Act>,
 }
 
-impl Puppet {
+impl RecordingHandler {
     pub(crate) fn pull_strings<R>(&self, pull: impl FnOnce(&mut Strings) -> R) -> R {
         pull(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
@@ -169,7 +170,7 @@ impl Puppet {
     }
 }
 
-impl Source for Puppet {
+impl Source for RecordingHandler {
     fn pull(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         if self.pull_strings(|strings| strings.panics_in == Some("pull")) {
             self.step("pull");
@@ -191,7 +192,7 @@ impl Source for Puppet {
     }
 }
 
-impl Handler for Puppet {
+impl Handler for RecordingHandler {
     fn on_message(&mut self, connection: &Arc<Connection>, message: Message<'_>) -> Result<(), CloseReason> {
         self.step("on_message");
         self.pull_strings(|strings| {
@@ -224,14 +225,14 @@ impl Handler for Puppet {
         self.step("on_closing");
     }
 
-    fn last_words(&mut self, connection: &Arc<Connection>, _: &Closing) {
-        self.step("last_words");
-        if let Some(words) = self.pull_strings(|strings| strings.last_words) {
+    fn before_close(&mut self, connection: &Arc<Connection>, _: &Closing) {
+        self.step("before_close");
+        if let Some(words) = self.pull_strings(|strings| strings.before_close) {
             connection.push(|out| frame::text(words, out));
         }
     }
 
-    fn on_end(&mut self, _: &Arc<Connection>, _: &Ended) {
+    fn on_end(&mut self, _: &Arc<Connection>, _: &CloseSummary) {
         self.step("on_end");
     }
 }

@@ -1,9 +1,9 @@
 //! Real sockets: what the kernel makes of how a connection is closed.
 
-use crate::service::{Echo, Puppet, Service, going_away};
+use crate::service::{Echo, RecordingHandler, Service, going_away};
 use crate::wire::{self, Client, Got};
-use chatbox_core::{CloseCode, ClosedBy, Ended, Outcome};
-use chatbox_ws::{Accept, Settings};
+use chatbox_core::{CloseCode, CloseSummary, ClosedBy, Outcome};
+use chatbox_ws::{DecodeLimits, Settings};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -55,7 +55,7 @@ async fn a_violator_that_goes_on_sending_gets_its_close_and_no_reset() {
         let flood = vec![0; if round % 2 == 0 { 300_000 } else { 3_000 }];
         let got = talk_to_the_end(client, first, flood).await;
         assert!(matches!(&got[..], [Got::Close(sent, _)] if *sent == code), "{got:?}");
-        assert_eq!(service.ended().await, Ended::closed(CloseCode::new(code), ClosedBy::Server));
+        assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::new(code), ClosedBy::Server));
     }
 }
 
@@ -68,14 +68,14 @@ async fn a_client_that_goes_on_sending_behind_its_close_gets_no_reset() {
         let first = [wire::text("hello"), wire::close(1000), wire::text("and another thing")].concat();
         let got = talk_to_the_end(client, first, vec![0; 30_000]).await;
         assert_eq!(got, [Got::text("hello"), Got::Close(1000, String::new())]);
-        assert_eq!(service.ended().await, Ended::closed(CloseCode::NORMAL, ClosedBy::Client));
+        assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::NORMAL, ClosedBy::Client));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_under_load_answers_everything_and_resets_nobody() {
     const CLIENTS: usize = 50;
-    let settings = Settings { accept: Accept { binary: true, ..Accept::default() }, ..Settings::default() };
+    let settings = Settings { accept: DecodeLimits { binary: true, ..DecodeLimits::default() }, ..Settings::default() };
     let service = Service::with(settings);
     let (started, mut all_started) = tokio::sync::mpsc::channel(CLIENTS);
     let mut clients = Vec::new();
@@ -116,7 +116,7 @@ async fn a_drain_under_load_answers_everything_and_resets_nobody() {
 #[tokio::test]
 async fn a_client_that_does_not_read_gets_its_queue_and_its_close_when_it_does() {
     let mut service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     // More than the buffers of both sockets hold.
     let megabyte = "m".repeat(1 << 20);
     puppet.offer((0..32).map(|_| megabyte.clone()));
@@ -134,7 +134,7 @@ async fn a_client_that_does_not_read_gets_its_queue_and_its_close_when_it_does()
     assert_eq!(client.next().await, Got::Close(1001, "server shutting down".to_owned()));
     client.close(1001).await;
     assert_eq!(client.rest().await, []);
-    assert_eq!(service.ended().await, Ended::closed(CloseCode::GOING_AWAY, ClosedBy::Server));
+    assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::GOING_AWAY, ClosedBy::Server));
 }
 
 #[tokio::test]

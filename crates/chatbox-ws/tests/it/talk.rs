@@ -1,6 +1,6 @@
 //! Messages and control frames while a connection is open.
 
-use crate::service::{Echo, PIPE, Puppet, Service};
+use crate::service::{Echo, PIPE, RecordingHandler, Service};
 use crate::wire::{self, Got};
 use chatbox_ws::frame;
 use tokio::io::AsyncWriteExt;
@@ -69,7 +69,7 @@ async fn frames_that_came_with_the_handshake_are_served_first() {
 #[tokio::test(start_paused = true)]
 async fn a_source_is_pulled_when_it_says_so() {
     let service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     let (mut client, connection) = service.connect(puppet.clone());
     for n in 0..3 {
         puppet.offer([n.to_string()]);
@@ -87,7 +87,7 @@ async fn a_source_is_pulled_when_it_says_so() {
 #[tokio::test(start_paused = true)]
 async fn what_is_pushed_goes_before_what_is_pulled() {
     let service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     puppet.offer(["pulled".to_owned()]);
     let (mut client, connection) = service.connect(puppet);
     connection.push(|out| frame::text("pushed", out));
@@ -98,7 +98,7 @@ async fn what_is_pushed_goes_before_what_is_pulled() {
 #[tokio::test(start_paused = true)]
 async fn messages_larger_than_any_buffer_pass() {
     let service = Service::with(chatbox_ws::Settings {
-        accept: chatbox_ws::Accept { max_message: 1 << 20, binary: true },
+        accept: chatbox_ws::DecodeLimits { max_message: 1 << 20, binary: true },
         ..Default::default()
     });
     let (client, _) = service.connect(Echo);

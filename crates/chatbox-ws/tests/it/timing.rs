@@ -1,8 +1,8 @@
 //! Heartbeat and expiry, in paused time.
 
-use crate::service::{Echo, Puppet, Service};
+use crate::service::{Echo, RecordingHandler, Service};
 use crate::wire::{self, Got};
-use chatbox_core::{CloseCode, CloseReason, ClosedBy, Ended};
+use chatbox_core::{CloseCode, CloseReason, CloseSummary, ClosedBy};
 use chatbox_ws::{Expiry, Settings};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -24,7 +24,7 @@ async fn a_silent_client_is_pinged_and_then_given_up() {
     }
     assert_eq!(client.rest().await, []);
     assert!(about(start.elapsed(), Duration::from_secs(60)), "{:?}", start.elapsed());
-    assert_eq!(service.ended().await, Ended::peer_gone("heartbeat_timeout"));
+    assert_eq!(service.ended().await, CloseSummary::peer_gone("heartbeat_timeout"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -56,7 +56,7 @@ async fn a_client_that_talks_is_not_pinged() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_nobody_listens_to_is_not_called_silent() {
     let service = Service::new();
-    let puppet = Puppet::default();
+    let puppet = RecordingHandler::default();
     puppet.busy();
     let (mut client, _) = service.connect(puppet.clone());
     client.text("waits").await;
@@ -78,7 +78,7 @@ async fn a_connection_is_closed_when_it_expires_whatever_it_does() {
         assert!(about(start.elapsed(), after), "{:?}", start.elapsed());
         client.close(1008).await;
         assert_eq!(client.rest().await, []);
-        assert_eq!(service.ended().await, Ended::closed(CloseCode::POLICY, ClosedBy::Server));
+        assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::POLICY, ClosedBy::Server));
     }
 }
 

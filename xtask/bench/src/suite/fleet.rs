@@ -33,7 +33,7 @@ pub(crate) struct Fleet {
 
 /// Something that happened to a client.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct News {
+pub(crate) struct FleetEvent {
     pub(crate) client: usize,
     /// When it was read.
     pub(crate) at: Instant,
@@ -113,7 +113,7 @@ impl Fleet {
                 return Ok(());
             }
             self.turn(Duration::from_secs(1), &mut news)?;
-            for News { client, what, .. } in news.drain(..) {
+            for FleetEvent { client, what, .. } in news.drain(..) {
                 match what {
                     What::Ready => opening -= 1,
                     What::Message { .. } | What::Ack { .. } => {}
@@ -127,7 +127,7 @@ impl Fleet {
     }
 
     /// Sends what clients have to say, waits at most so long for something to happen, and reports what did.
-    pub(crate) fn turn(&mut self, at_most: Duration, news: &mut Vec<News>) -> Result<()> {
+    pub(crate) fn turn(&mut self, at_most: Duration, news: &mut Vec<FleetEvent>) -> Result<()> {
         for speaker in self.speakers.drain(..) {
             self.clients[speaker].flush();
             self.clients[speaker].watch(&self.epoll, speaker)?;
@@ -146,7 +146,7 @@ impl Fleet {
             let (index, flags) = (usize::try_from(event.data.u64())?, event.flags);
             let client = &mut self.clients[index];
             let at = Instant::now();
-            let mut report = |what| news.push(News { client: index, at, what });
+            let mut report = |what| news.push(FleetEvent { client: index, at, what });
             client.flush();
             if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
                 client.read(&mut self.buffer, &mut report)?;
@@ -177,10 +177,10 @@ impl Fleet {
     }
 
     /// Reads at most so much for a client that is paused.
-    pub(crate) fn sip(&mut self, client: usize, bytes: usize, news: &mut Vec<News>) -> Result<()> {
+    pub(crate) fn sip(&mut self, client: usize, bytes: usize, news: &mut Vec<FleetEvent>) -> Result<()> {
         let bytes = bytes.min(self.buffer.len());
         let at = Instant::now();
-        self.clients[client].read(&mut self.buffer[..bytes], &mut |what| news.push(News { client, at, what }))
+        self.clients[client].read(&mut self.buffer[..bytes], &mut |what| news.push(FleetEvent { client, at, what }))
     }
 
     /// How many clients there are.

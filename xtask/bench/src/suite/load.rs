@@ -1,6 +1,6 @@
 //! A load on rooms: messages sent, their deliveries counted and timed, their order checked.
 
-use crate::suite::fleet::{Fleet, News, What};
+use crate::suite::fleet::{Fleet, FleetEvent, What};
 use crate::suite::latency::Latencies;
 use crate::suite::report::Measure;
 use crate::suite::server::Server;
@@ -108,7 +108,7 @@ impl<'a> Load<'a> {
         &mut self,
         fleet: &mut Fleet,
         time: Duration,
-        meanwhile: &mut dyn FnMut(&mut Fleet, &mut Vec<News>) -> Result<()>,
+        meanwhile: &mut dyn FnMut(&mut Fleet, &mut Vec<FleetEvent>) -> Result<()>,
     ) -> Result<()> {
         self.seen.resize(fleet.len(), 0);
         let (began, first) = (Instant::now(), self.messages.len());
@@ -165,8 +165,8 @@ impl<'a> Load<'a> {
         &mut self.latencies
     }
 
-    pub(crate) fn take(&mut self, fleet: &mut Fleet, news: &mut Vec<News>) -> Result<()> {
-        for News { client, at, what } in news.drain(..) {
+    pub(crate) fn take(&mut self, fleet: &mut Fleet, news: &mut Vec<FleetEvent>) -> Result<()> {
+        for FleetEvent { client, at, what } in news.drain(..) {
             match what {
                 What::Message { seq, number } => {
                     let seen = std::mem::replace(&mut self.seen[client], seq);

@@ -1,6 +1,6 @@
 //! Clients that always have so many messages on their way, and how long these take to be acknowledged.
 
-use crate::suite::fleet::{Fleet, News, What};
+use crate::suite::fleet::{Fleet, FleetEvent, What};
 use crate::suite::latency::Latencies;
 use anyhow::{Result, bail};
 use std::iter;
@@ -44,7 +44,7 @@ pub(crate) fn acknowledged(
     let (began, mut news, mut latencies, mut all) = (Instant::now(), Vec::new(), Latencies::default(), 0);
     while began.elapsed() < warm_up + time {
         fleet.turn(Duration::from_millis(100), &mut news)?;
-        for News { client, at, what } in news.drain(..) {
+        for FleetEvent { client, at, what } in news.drain(..) {
             match what {
                 What::Ack { number } => {
                     all += 1;

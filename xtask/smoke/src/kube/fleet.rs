@@ -1,7 +1,7 @@
 //! The clients as a Job in the cluster, from the same image: nothing on their way to the pods ends with a pod.
 
-use crate::evidence::Fleet;
 use crate::flow::Clients;
+use crate::observations::Fleet;
 use crate::podman::fleet_arguments;
 use crate::prepare::Prepared;
 use anyhow::{Context, Result, bail, ensure};

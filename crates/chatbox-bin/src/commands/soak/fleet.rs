@@ -5,7 +5,7 @@ mod tasks;
 use super::Plan;
 use super::ledger::{Room, Seen, Stream, Violation};
 use super::verdict::{Samples, Verdict};
-use crate::fetch;
+use crate::http_get;
 use chatbox_client::{BuildError, Client, Events, JoinFrom};
 use chatbox_protocol::{History, ServerMessage};
 use http::StatusCode;
@@ -278,8 +278,10 @@ async fn read_room(plan: &Plan, room: &str) -> anyhow::Result<Vec<Seen>> {
         let after = messages.last().map_or(0, |message| message.seq);
         let mut answer = Err(anyhow::anyhow!("no server is named"));
         for uri in plan.history(room, after, PAGE) {
-            answer =
-                tokio::time::timeout(PATIENCE, fetch::get(&uri?, token.as_deref())).await.map_err(Into::into).flatten();
+            answer = tokio::time::timeout(PATIENCE, http_get::get(&uri?, token.as_deref()))
+                .await
+                .map_err(Into::into)
+                .flatten();
             if matches!(&answer, Ok((StatusCode::OK, _))) {
                 break;
             }

@@ -1,6 +1,6 @@
 //! The tables in `docs/security.md`, compared with what they should say.
 
-use super::stage::Row;
+use super::harness::Row;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,7 @@
 
 use super::Attack;
 use super::costs::Load;
-use super::stage::{Case, case, under};
+use super::harness::{Case, case, under};
 use crate::harness::{End, Frame, Peer, Server, Setup, frame};
 use std::collections::BTreeMap;
 use tokio::io::AsyncWriteExt;

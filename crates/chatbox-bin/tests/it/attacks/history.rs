@@ -3,8 +3,8 @@
 use super::Attack;
 use super::costs::Load;
 use super::dialogue::{counted, exchange};
-use super::greed::{eager, little_window};
-use super::stage::{Case, case, under};
+use super::exhaustion::{eager, little_window};
+use super::harness::{Case, case, under};
 use crate::harness::{Server, get, until};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -3,7 +3,7 @@
 use super::Attack;
 use super::costs::Load;
 use super::dialogue::{answers, dialogue, exchange};
-use super::stage::{Case, case, under};
+use super::harness::{Case, case, under};
 use crate::harness::{Server, Setup, get, within};
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use super::Attack;
 use super::costs::Load;
 use super::frames::kind;
-use super::stage::{Case, case, under};
+use super::harness::{Case, case, under};
 use crate::harness::{Server, Setup};
 
 pub(super) fn all() -> Vec<Attack> {

@@ -2,7 +2,7 @@
 
 use super::Attack;
 use super::costs::Load;
-use super::stage::{Case, case, under};
+use super::harness::{Case, case, under};
 use crate::harness::{Server, get};
 use crate::tokens::{bad, send_a_megabyte, setup};
 

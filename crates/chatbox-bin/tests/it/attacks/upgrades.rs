@@ -3,7 +3,7 @@
 use super::Attack;
 use super::costs::Load;
 use super::dialogue::{dialogue, exchange};
-use super::stage::{Case, case, under};
+use super::harness::{Case, case, under};
 use crate::harness::{Server, Setup, get};
 
 const BAD: &str = "400 `bad_upgrade`";

@@ -34,7 +34,7 @@ pub(crate) enum End {
 
 /// Everything from some moment to the end of the connection.
 #[derive(Debug)]
-pub(crate) struct Farewell {
+pub(crate) struct PeerLog {
     pub(crate) texts: Vec<String>,
     pub(crate) close: Option<(u16, String)>,
     /// Frames that came after the Close.
@@ -42,7 +42,7 @@ pub(crate) struct Farewell {
     pub(crate) end: End,
 }
 
-impl Farewell {
+impl PeerLog {
     /// Asserts what a drain promises: `goodbye`, Close 1001, nothing after it, no reset. Returns the client's own slot.
     pub(crate) fn slot(&self) -> u64 {
         let goodbye: Value = serde_json::from_str(self.texts.last().unwrap()).unwrap();
@@ -197,7 +197,7 @@ impl Peer {
     }
 
     /// Reads to the end of the connection.
-    pub(crate) async fn finish(mut self) -> Farewell {
+    pub(crate) async fn finish(mut self) -> PeerLog {
         let (mut texts, mut close, mut after_close) = (Vec::new(), None, 0);
         loop {
             match self.next().await {
@@ -205,7 +205,7 @@ impl Peer {
                 Ok(Frame::Text(text)) => texts.push(text),
                 Ok(Frame::Close(code, reason)) => close = Some((code, reason)),
                 Ok(Frame::Ping(_) | Frame::Pong(_)) => {}
-                Err(end) => return Farewell { texts, close, after_close, end },
+                Err(end) => return PeerLog { texts, close, after_close, end },
             }
         }
     }

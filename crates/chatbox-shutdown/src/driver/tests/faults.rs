@@ -103,7 +103,7 @@ async fn a_participant_that_cuts_what_is_left_at_its_deadline_is_no_fault() {
 #[tokio::test(start_paused = true)]
 async fn the_worst_outcome_wins() {
     let outcome =
-        async |cut_short: bool, fails: bool, script: &[(f64, Told)]| {
+        async |cut_short: bool, fails: bool, script: &[(f64, ShutdownRequest)]| {
             let mut shutdown = planned();
             let ending = if cut_short { Ending::CutShort } else { Ending::Complete };
             shutdown.during(Phase::Draining, "a", move |_| async move { Ok(ending) });

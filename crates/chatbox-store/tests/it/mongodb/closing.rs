@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatbox_store::{MongoStore, News, Store, StoreError};
+use chatbox_store::{FeedEvent, MongoStore, Store, StoreError};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
@@ -20,7 +20,7 @@ async fn frozen() -> Option<(MongoStore, Proxy, Database)> {
     let store = MongoStore::open(&database.through(proxy.address())).await.unwrap();
     place(&store, "r", 0, vec![draft("alice", 1)]).await;
     let mut feed = store.follow().unwrap();
-    assert_eq!(feed.next().await, Some(News::Missed));
+    assert_eq!(feed.next().await, Some(FeedEvent::Lagged));
     proxy.freeze();
     Some((store, proxy, database))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chatbox_store::{Feed, MongoStore, News, Store};
+use chatbox_store::{Feed, FeedEvent, MongoStore, Store};
 use futures_util::StreamExt;
 use tokio::time::{sleep, timeout};
 
@@ -13,7 +13,7 @@ use crate::support::{draft, place};
 /// Long enough for streams to be opened anew.
 const LONG: Duration = Duration::from_secs(30);
 
-async fn next(feed: &mut Feed) -> News {
+async fn next(feed: &mut Feed) -> FeedEvent {
     timeout(LONG, feed.next()).await.expect("something is told").expect("a feed goes on until it is closed")
 }
 
@@ -21,7 +21,7 @@ async fn next(feed: &mut Feed) -> News {
 async fn heard_until(feed: &mut Feed, until: u64) -> Vec<u64> {
     let mut heard: Vec<u64> = Vec::new();
     while heard.last() != Some(&until) {
-        let News::Appended { room, message } = next(feed).await else { panic!("nothing was missed") };
+        let FeedEvent::Appended { room, message } = next(feed).await else { panic!("nothing was missed") };
         assert_eq!((&*room, &*message.body), ("r", &*format!("body of {}", message.id)));
         if heard.last().is_none_or(|&last| message.seq > last) {
             heard.push(message.seq);
@@ -46,7 +46,7 @@ async fn a_feed_tells_in_order_what_all_processes_append() {
     let other = MongoStore::open(database.uri()).await.unwrap();
     assert_eq!(one.lag(), None);
     let (mut first, mut second) = (one.follow().unwrap(), other.follow().unwrap());
-    assert_eq!((next(&mut first).await, next(&mut second).await), (News::Missed, News::Missed));
+    assert_eq!((next(&mut first).await, next(&mut second).await), (FeedEvent::Lagged, FeedEvent::Lagged));
     place(&one, "r", 0, (1..=5).map(|n| draft("alice", n)).collect()).await;
     assert_eq!(other.span("r").await.unwrap().head, 5);
     place(&other, "r", 5, (1..=5).map(|n| draft("bob", n)).collect()).await;
@@ -62,7 +62,7 @@ async fn a_second_feed_of_a_store_ends_the_first() {
     let first = store.follow().unwrap();
     let mut second = store.follow().unwrap();
     timeout(LONG, first.collect::<Vec<_>>()).await.expect("the first one ends");
-    assert_eq!(next(&mut second).await, News::Missed);
+    assert_eq!(next(&mut second).await, FeedEvent::Lagged);
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn a_feed_whose_connections_were_cut_goes_on_where_it_was() {
     let follower = MongoStore::open(&database.through(proxy.address())).await.unwrap();
     let writer = MongoStore::open(database.uri()).await.unwrap();
     let mut feed = follower.follow().unwrap();
-    assert_eq!(next(&mut feed).await, News::Missed);
+    assert_eq!(next(&mut feed).await, FeedEvent::Lagged);
     for round in 0..5_u64 {
         proxy.cut();
         place(&writer, "r", 2 * round, vec![draft("alice", 2 * round)]).await;
@@ -89,14 +89,14 @@ async fn a_feed_that_cannot_go_on_says_that_it_missed_something() {
     let Some(database) = Database::fresh() else { return };
     let store = MongoStore::open(database.uri()).await.unwrap();
     let mut feed = store.follow().unwrap();
-    assert_eq!(next(&mut feed).await, News::Missed);
+    assert_eq!(next(&mut feed).await, FeedEvent::Lagged);
     place(&store, "r", 0, vec![draft("alice", 1)]).await;
     assert_eq!(heard_until(&mut feed, 1).await, [1]);
     // Its stream ends with the database, and no token leads beyond that.
     database.raw().await.drop().await.unwrap();
-    assert_eq!(next(&mut feed).await, News::Missed);
+    assert_eq!(next(&mut feed).await, FeedEvent::Lagged);
     place(&store, "s", 0, vec![draft("alice", 1)]).await;
-    assert!(matches!(next(&mut feed).await, News::Appended { .. }));
+    assert!(matches!(next(&mut feed).await, FeedEvent::Appended { .. }));
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn lag_grows_while_nothing_is_heard() {
     let proxy = Proxy::before(database.server()).await;
     let store = MongoStore::open(&database.through(proxy.address())).await.unwrap();
     let mut feed = store.follow().unwrap();
-    assert_eq!(next(&mut feed).await, News::Missed);
+    assert_eq!(next(&mut feed).await, FeedEvent::Lagged);
     let second = Duration::from_secs(1);
     until_lag(&store, |lag| lag < second).await;
     proxy.freeze();
@@ -124,7 +124,7 @@ async fn lag_grows_while_the_feed_is_not_read() {
     // More than the feed holds for its reader.
     place(&store, "r", 0, (1..=600).map(|n| draft("alice", n)).collect()).await;
     until_lag(&store, |lag| lag > 3 * second).await;
-    assert_eq!(next(&mut feed).await, News::Missed);
+    assert_eq!(next(&mut feed).await, FeedEvent::Lagged);
     assert_eq!(heard_until(&mut feed, 600).await.len(), 600);
     until_lag(&store, |lag| lag < second).await;
 }

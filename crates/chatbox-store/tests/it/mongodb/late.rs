@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatbox_store::{Appended, MongoStore, Placed, Store};
+use chatbox_store::{AppendResult, Appended, MongoStore, Store};
 use tokio::time::timeout;
 
 use super::database::Database;
@@ -39,7 +39,7 @@ async fn an_append_that_arrives_late_takes_no_place_behind_what_was_appended_mea
     assert_eq!(ids(&store).await, ["1".into(), "2".into()]);
     // Who sends again what was given up gets the next places.
     let placed = place(&store, "r", 2, vec![draft("alice", 7), draft("alice", 8)]).await;
-    assert_eq!(placed, [Placed::New(3), Placed::New(4)]);
+    assert_eq!(placed, [AppendResult::New(3), AppendResult::New(4)]);
 }
 
 #[tokio::test]
@@ -52,8 +52,8 @@ async fn an_append_that_arrives_late_takes_its_own_place_if_that_is_the_next() {
     proxy.thaw();
     proxy.late_insert().await;
     assert_eq!(ids(&store).await, ["1".into(), "7".into(), "8".into()]);
-    assert_eq!(place_somewhere(&store, "r", draft("alice", 8)).await, Placed::Duplicate(3));
-    assert_eq!(place_somewhere(&store, "r", draft("bob", 2)).await, Placed::New(4));
+    assert_eq!(place_somewhere(&store, "r", draft("alice", 8)).await, AppendResult::Duplicate(3));
+    assert_eq!(place_somewhere(&store, "r", draft("bob", 2)).await, AppendResult::New(4));
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn a_stale_head_places_the_first_messages_or_none() {
     place(&other, "r", 2, vec![draft("bob", 2), draft("bob", 3)]).await;
     let batch = Arc::from([append("r", 1, vec![draft("alice", 2)]), append("s", 0, vec![draft("alice", 2)])]);
     let appended = one.append(batch).await.unwrap();
-    assert_eq!(appended, [Appended::HeadMoved { head: 4 }, Appended::Placed(vec![Placed::New(1)])]);
+    assert_eq!(appended, [Appended::HeadMoved { head: 4 }, Appended::All(vec![AppendResult::New(1)])]);
 }
 
 #[tokio::test]
@@ -90,8 +90,8 @@ async fn an_append_of_more_than_one_insert_is_placed_whole() {
     let store = MongoStore::open(database.uri()).await.unwrap();
     let drafts: Vec<_> = (0..600).map(|n| draft("alice", n % 550)).collect();
     let placed = place(&store, "r", 0, drafts).await;
-    assert_eq!(placed[..550], (1..=550).map(Placed::New).collect::<Vec<_>>());
-    assert_eq!(placed[550..], (1..=50).map(Placed::Duplicate).collect::<Vec<_>>());
+    assert_eq!(placed[..550], (1..=550).map(AppendResult::New).collect::<Vec<_>>());
+    assert_eq!(placed[550..], (1..=50).map(AppendResult::Duplicate).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -100,9 +100,9 @@ async fn messages_sent_again_among_new_ones_are_told_apart() {
     let store = MongoStore::open(database.uri()).await.unwrap();
     place(&store, "r", 0, (0..100).map(|n| draft("alice", 3 * n)).collect()).await;
     let placed = place(&store, "r", 100, (0..40).map(|n| draft("alice", n)).collect()).await;
-    let mut fresh = (101..).map(Placed::New);
+    let mut fresh = (101..).map(AppendResult::New);
     for (n, placed) in placed.into_iter().enumerate() {
-        let expected = if n % 3 == 0 { Placed::Duplicate(n as u64 / 3 + 1) } else { fresh.next().unwrap() };
+        let expected = if n % 3 == 0 { AppendResult::Duplicate(n as u64 / 3 + 1) } else { fresh.next().unwrap() };
         assert_eq!(placed, expected);
     }
 }

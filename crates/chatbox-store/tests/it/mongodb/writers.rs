@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatbox_store::{Appended, BoxFuture, Draft, Feed, MongoStore, News, Placed, Store, StoreError, Stored};
+use chatbox_store::{AppendResult, Appended, BoxFuture, Draft, Feed, FeedEvent, MongoStore, Store, StoreError, Stored};
 use futures_util::StreamExt;
 use futures_util::future::{join_all, select};
 use proptest::prelude::*;
@@ -128,12 +128,12 @@ async fn write(store: &MongoStore, steps: &[Step]) -> Acknowledged {
                 continue;
             };
             let (placed, head) = match &appended[0] {
-                Appended::Placed(placed) => (&placed[..], None),
+                Appended::All(placed) => (&placed[..], None),
                 Appended::Partly { placed, head } => (&placed[..], Some(*head)),
                 Appended::HeadMoved { head } => (&[][..], Some(*head)),
             };
             for (id, placed) in rest.iter().zip(placed) {
-                let (Placed::New(seq) | Placed::Duplicate(seq)) = *placed;
+                let (AppendResult::New(seq) | AppendResult::Duplicate(seq)) = *placed;
                 let before = acknowledged.insert((*user, *id), seq);
                 assert!(before.is_none_or(|before| before == seq), "one message, one place");
             }
@@ -182,7 +182,7 @@ async fn listen(store: Arc<MongoStore>, mut feed: Feed) -> Vec<Stored> {
     let mut room: Vec<Stored> = Vec::new();
     loop {
         match feed.next().await.expect("a feed goes on until it is closed") {
-            News::Missed => {
+            FeedEvent::Lagged => {
                 let ended = insist(|| store.span("end")).await.head > 0;
                 loop {
                     let missed = insist(|| store.read("r", room.len() as u64, 100)).await;
@@ -195,8 +195,8 @@ async fn listen(store: Arc<MongoStore>, mut feed: Feed) -> Vec<Stored> {
                     return room;
                 }
             }
-            News::Appended { room: name, .. } if &*name == "end" => return room,
-            News::Appended { message, .. } => {
+            FeedEvent::Appended { room: name, .. } if &*name == "end" => return room,
+            FeedEvent::Appended { message, .. } => {
                 let place = message.seq as usize - 1;
                 assert!(place <= room.len(), "{} is heard after {}", message.seq, room.len());
                 match room.get(place) {

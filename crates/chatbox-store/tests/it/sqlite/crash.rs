@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use chatbox_store::{Placed, SqliteStore, Store};
+use chatbox_store::{AppendResult, SqliteStore, Store};
 
 use crate::support::{draft, everything, place_somewhere};
 
@@ -79,7 +79,7 @@ async fn appends_until_killed() {
             let room = format!("r{}", writer % ROOMS);
             for n in 0.. {
                 let id = format!("{round}-{writer}-{n}");
-                let Placed::New(seq) = place_somewhere(&*store, &room, draft("alice", &id)).await else {
+                let AppendResult::New(seq) = place_somewhere(&*store, &room, draft("alice", &id)).await else {
                     panic!("{id} was stored before")
                 };
                 std::io::stdout().write_all(format!("\nack {room} {id} {seq} .\n").as_bytes()).unwrap();

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chatbox_store::{Placed, Span, SqliteStore, Store, StoreError, open};
+use chatbox_store::{AppendResult, Span, SqliteStore, Store, StoreError, open};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -47,8 +47,8 @@ async fn what_was_stored_is_there_after_reopening() {
 
     let store = SqliteStore::open(&path).await.unwrap();
     assert_eq!(store.span("r").await.unwrap(), Span { first: 4, head: 3 });
-    assert_eq!(place(&store, "r", 3, vec![draft("alice", 4)]).await, [Placed::New(4)]);
-    assert_eq!(place(&store, "gone", 1, vec![draft("alice", 4)]).await, [Placed::New(2)]);
+    assert_eq!(place(&store, "r", 3, vec![draft("alice", 4)]).await, [AppendResult::New(4)]);
+    assert_eq!(place(&store, "gone", 1, vec![draft("alice", 4)]).await, [AppendResult::New(2)]);
     assert_eq!(seqs(&everything(&store, "r").await), [4]);
 }
 

@@ -1,7 +1,7 @@
 //! What holds for every stream, and for every way of cutting it.
 
 use super::{CONTINUATION, FIN, PING, TEXT, decode_in_chunks, frame, taking};
-use crate::decode::{Accept, Decoder, Event};
+use crate::decode::{DecodeLimits, Decoder, Event};
 use fastwebsockets::{Frame, OpCode, Payload};
 use proptest::prelude::*;
 
@@ -64,7 +64,7 @@ proptest! {
         binary: bool,
         max_message in prop_oneof![Just(30usize), Just(65_536)],
     ) {
-        let accept = Accept { max_message, binary };
+        let accept = DecodeLimits { max_message, binary };
         let (whole, decoder) = decode_in_chunks(accept, &stream, &[]);
         let (split, split_decoder) = decode_in_chunks(accept, &stream, &cuts(stream.len(), &at));
         prop_assert_eq!(whole, split);

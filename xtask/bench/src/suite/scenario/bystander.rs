@@ -4,7 +4,7 @@
 mod attack;
 
 use crate::suite::Bench;
-use crate::suite::fleet::{Fleet, Member, News, What};
+use crate::suite::fleet::{Fleet, FleetEvent, Member, What};
 use crate::suite::latency::Latencies;
 use crate::suite::peer::Peer;
 use crate::suite::report::{Measure, Row};
@@ -105,7 +105,7 @@ impl Talk {
             }
             let wait = due(self.sent.len()).saturating_duration_since(Instant::now()).min(Duration::from_millis(20));
             self.fleet.turn(wait, &mut news)?;
-            for News { client, at, what } in news.drain(..) {
+            for FleetEvent { client, at, what } in news.drain(..) {
                 match what {
                     What::Ack { number } => {
                         let sent = self.sent[usize::try_from(number)?];

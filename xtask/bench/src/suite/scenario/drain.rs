@@ -1,7 +1,7 @@
 //! SIGTERM with many idle connections, closed all at once: what it costs, how long it takes, and how each connection ends.
 
 use crate::suite::Bench;
-use crate::suite::fleet::{Fleet, Member, News, PATIENCE, What};
+use crate::suite::fleet::{Fleet, FleetEvent, Member, PATIENCE, What};
 use crate::suite::peer::Peer;
 use crate::suite::report::Measure;
 use crate::suite::server::PATH;
@@ -29,7 +29,7 @@ fn measure(bench: &Bench, peer: Peer, connections: usize) -> Result<Vec<Measure>
     while gone < connections {
         ensure!(signal.elapsed() < PATIENCE, "{gone} of {connections} clients are gone after {PATIENCE:?}");
         fleet.turn(Duration::from_secs(1), &mut news)?;
-        for News { at, what, .. } in news.drain(..) {
+        for FleetEvent { at, what, .. } in news.drain(..) {
             match what {
                 What::Close { code: 1001 } => going_away += 1,
                 What::Close { .. } => other_codes += 1,

@@ -2,7 +2,7 @@
 //! processor time.
 
 use crate::suite::Bench;
-use crate::suite::fleet::{Fleet, Member, News, What};
+use crate::suite::fleet::{Fleet, FleetEvent, Member, What};
 use crate::suite::peer::Peer;
 use crate::suite::report::Measure;
 use crate::suite::server::{PATH, Server};
@@ -86,7 +86,7 @@ fn everyone_receives(fleet: &mut Fleet, members: usize) -> Result<()> {
     while received < members {
         ensure!(Instant::now() < deadline, "{received} of {members} members have the large message");
         fleet.turn(Duration::from_secs(1), &mut news)?;
-        for News { what, .. } in news.drain(..) {
+        for FleetEvent { what, .. } in news.drain(..) {
             ensure!(!matches!(what, What::Gone { .. } | What::Close { .. }), "a member was thrown out");
             received += usize::from(matches!(what, What::Message { .. }));
         }

@@ -11,7 +11,7 @@ use crate::{Error, Signal, budget};
 
 /// Begins the shutdown from the program's own code. Cheap to clone, and usable from any thread.
 #[derive(Clone, Debug)]
-pub struct Trigger(mpsc::Sender<Told>);
+pub struct Trigger(mpsc::Sender<ShutdownRequest>);
 
 impl Trigger {
     /// Begins the shutdown, as a first SIGTERM would.
@@ -30,18 +30,18 @@ impl Trigger {
 
     fn send(&self, by: Option<Instant>) {
         // A full channel holds a request that came before; a closed one means that all is over.
-        let _ = self.0.try_send(Told::Request { by });
+        let _ = self.0.try_send(ShutdownRequest::Request { by });
     }
 }
 
 /// What the program was told.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Told {
+pub(crate) enum ShutdownRequest {
     Signal(Signal),
     Request { by: Option<Instant> },
 }
 
-impl Told {
+impl ShutdownRequest {
     pub(crate) fn cause(self) -> Cause {
         match self {
             Self::Signal(Signal::Terminate) => Cause::Sigterm,
@@ -61,15 +61,15 @@ impl Told {
 }
 
 #[derive(Debug)]
-pub(crate) struct Inbox {
-    sender: mpsc::Sender<Told>,
-    receiver: mpsc::Receiver<Told>,
+pub(crate) struct ShutdownRequests {
+    sender: mpsc::Sender<ShutdownRequest>,
+    receiver: mpsc::Receiver<ShutdownRequest>,
     signals: Option<Signals>,
-    /// What [`Inbox::peek`] has seen and nobody has taken yet.
-    peeked: Option<Told>,
+    /// What [`ShutdownRequests::peek`] has seen and nobody has taken yet.
+    peeked: Option<ShutdownRequest>,
 }
 
-impl Inbox {
+impl ShutdownRequests {
     pub(crate) fn new() -> Self {
         let (sender, receiver) = mpsc::channel(1);
         Self { sender, receiver, signals: None, peeked: None }
@@ -85,7 +85,7 @@ impl Inbox {
     }
 
     /// The next thing told. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Told {
+    pub(crate) async fn next(&mut self) -> ShutdownRequest {
         if let Some(told) = self.peeked.take() {
             return told;
         }
@@ -96,14 +96,14 @@ impl Inbox {
             }
         };
         tokio::select! {
-            signal = signal => Told::Signal(signal),
+            signal = signal => ShutdownRequest::Signal(signal),
             // Never closed, as the sender lies beside it.
             Some(told) = self.receiver.recv() => told,
         }
     }
 
     /// The next thing told, which `next` will return again. Cancel-safe.
-    pub(crate) async fn peek(&mut self) -> Told {
+    pub(crate) async fn peek(&mut self) -> ShutdownRequest {
         let told = self.next().await;
         *self.peeked.insert(told)
     }
@@ -134,9 +134,9 @@ impl Signals {
 }
 
 #[cfg(test)]
-impl Inbox {
+impl ShutdownRequests {
     /// A way to tell anything, signals included, without sending real ones.
-    pub(crate) fn teller(&self) -> mpsc::Sender<Told> {
+    pub(crate) fn teller(&self) -> mpsc::Sender<ShutdownRequest> {
         self.sender.clone()
     }
 }

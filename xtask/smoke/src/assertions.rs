@@ -1,7 +1,7 @@
 //! What was promised about the end of a pod, checked against what was seen. Nothing here looks at the world.
 
-use crate::evidence::{Fleet, PodEnd, Report, message};
 use crate::flow::Scenario;
+use crate::observations::{Fleet, PodEnd, Report, message};
 use std::time::Duration;
 
 /// The documented log lines, in their order; the second comes once a connection.

@@ -1,7 +1,7 @@
 //! Watching one pod to its end. All times are those at which news arrived here: one clock, whatever those of the nodes say.
 
-use crate::evidence::{PodEnd, message};
-use crate::judge::CLOSING;
+use crate::assertions::CLOSING;
+use crate::observations::{PodEnd, message};
 use anyhow::{Context, Result, bail};
 use futures_util::{AsyncBufReadExt, StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ pub(super) fn is_ready(pod: &Pod) -> bool {
 }
 
 /// Sees what becomes of a pod.
-pub(super) struct Witness {
+pub(super) struct PodWatcher {
     pod: String,
     life: JoinHandle<Result<Life>>,
     log: JoinHandle<Result<(String, Option<Timestamp>)>>,
@@ -39,7 +39,7 @@ struct Life {
     ended: Option<(Instant, ContainerStateTerminated)>,
 }
 
-impl Witness {
+impl PodWatcher {
     /// Begins to watch.
     pub(super) async fn begin(client: Client, namespace: &str, pod: &str) -> Result<Self> {
         let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);

@@ -7,14 +7,14 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
 
 use crate::budget::Cut;
-use crate::participant::Roster;
+use crate::participant::Participants;
 use crate::{BoxError, Budget, Ending, Fault, Phase};
 
 /// How long to wait for tasks that were aborted. They are gone at once, unless they block their thread.
 pub(crate) const ABORT: Duration = Duration::from_millis(50);
 
 /// The tasks of a phase's participants.
-pub(crate) struct Crew {
+pub(crate) struct PhaseTasks {
     phase: Phase,
     started: Instant,
     tasks: JoinSet<Result<Ending, BoxError>>,
@@ -34,14 +34,14 @@ pub(crate) struct Record {
     pub(crate) cut_short: bool,
 }
 
-impl Crew {
+impl PhaseTasks {
     /// Nobody, while the program is running.
     pub(crate) fn idle() -> Self {
-        Self::start(Phase::Running, &mut Roster::default(), Instant::now())
+        Self::start(Phase::Running, &mut Participants::default(), Instant::now())
     }
 
     /// Starts those on the roster that belong to this phase.
-    pub(crate) fn start(phase: Phase, roster: &mut Roster, end: Instant) -> Self {
+    pub(crate) fn start(phase: Phase, roster: &mut Participants, end: Instant) -> Self {
         let started = Instant::now();
         let cut = watch::Sender::new(Cut::No);
         let (mut tasks, mut names) = (JoinSet::new(), Vec::new());

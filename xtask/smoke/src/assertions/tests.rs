@@ -1,8 +1,8 @@
 //! Every promise that can be broken is found, and named.
 
 use super::{Expected, misses};
-use crate::evidence::{Fleet, PodEnd};
 use crate::flow::Scenario;
+use crate::observations::{Fleet, PodEnd};
 use serde_json::json;
 use std::time::Duration;
 

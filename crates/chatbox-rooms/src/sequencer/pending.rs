@@ -1,7 +1,7 @@
 //! Messages that wait for the store, room by room and in order.
 
 use super::batch::{Group, reject};
-use super::intake::{Submission, size_of_draft};
+use super::queue::{Submission, size_of_draft};
 use crate::room::Room;
 use crate::rooms::Shared;
 use chatbox_store::Draft;
@@ -15,7 +15,7 @@ pub(super) const MAX_BATCH: usize = 4096;
 
 /// What has been received and is not being written. A room that cannot be written to now holds nobody up but itself.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct PendingAppends {
     /// Not yet told apart, in order of arrival.
     arrived: VecDeque<Submission>,
     /// One for each room, some of them only because the room rests.
@@ -27,7 +27,7 @@ pub(super) struct Waiting {
     bytes: Arc<AtomicUsize>,
 }
 
-impl Waiting {
+impl PendingAppends {
     pub(super) fn new(bytes: Arc<AtomicUsize>) -> Self {
         Self { arrived: VecDeque::new(), groups: Vec::new(), places: HashMap::new(), grouped: 0, bytes }
     }
@@ -48,7 +48,7 @@ impl Waiting {
     /// Takes the messages of one batch, from rooms that do not rest and are `clear` to be written to. Those of a room keep
     /// their order.
     pub(super) fn take(&mut self, now: Instant, mut clear: impl FnMut(&Arc<Room>) -> bool) -> Vec<Group> {
-        let mut is_ready = |group: &Group| group.rests_until.is_none_or(|until| until <= now) && clear(&group.room);
+        let mut is_ready = |group: &Group| group.backoff_until.is_none_or(|until| until <= now) && clear(&group.room);
         let mut ready: Vec<bool> = self.groups.iter().map(|group| !group.is_empty() && is_ready(group)).collect();
         let mut count: usize =
             self.groups.iter().zip(&ready).filter_map(|(group, ready)| ready.then_some(group.len())).sum();
@@ -75,7 +75,7 @@ impl Waiting {
                 self.leave(part.len(), part.drafts());
                 taken.push(part);
             }
-            if !group.is_empty() || group.rests_until.is_some_and(|until| until > now) {
+            if !group.is_empty() || group.backoff_until.is_some_and(|until| until > now) {
                 self.places.insert(group.room.key(), self.groups.len());
                 self.groups.push(group);
             }
@@ -95,12 +95,12 @@ impl Waiting {
     /// Lets a room rest: nothing of it is taken until then.
     pub(super) fn rest(&mut self, room: &Arc<Room>, until: Instant) {
         let place = self.place_of(room);
-        self.groups[place].rests_until = Some(until);
+        self.groups[place].backoff_until = Some(until);
     }
 
     /// When the next room that has messages has rested; those that have are passed over.
     pub(super) fn rested(&self, now: Instant) -> Option<Instant> {
-        let resting = self.groups.iter().filter(|group| !group.is_empty()).filter_map(|group| group.rests_until);
+        let resting = self.groups.iter().filter(|group| !group.is_empty()).filter_map(|group| group.backoff_until);
         resting.filter(|until| *until > now).min()
     }
 

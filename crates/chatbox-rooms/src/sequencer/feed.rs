@@ -2,7 +2,7 @@
 
 use super::Sequencer;
 use super::batch::publish_stored;
-use chatbox_store::{Feed, News, Store, Stored};
+use chatbox_store::{Feed, FeedEvent, Store, Stored};
 use futures_util::StreamExt;
 use futures_util::stream::ReadyChunks;
 use metrics::{Counter, Gauge};
@@ -19,21 +19,21 @@ const TAKEN: usize = 256;
 const MEASURE: Duration = Duration::from_secs(1);
 
 /// The feed of a store that others append to, and its metrics.
-pub(super) struct Follower {
+pub(super) struct FeedReader {
     feed: ReadyChunks<Feed>,
     measure_at: Instant,
     lag: Gauge,
-    outrun: Counter,
+    conflict: Counter,
     resyncs: Counter,
 }
 
-impl Follower {
+impl FeedReader {
     pub(super) fn new(feed: Feed) -> Self {
         Self {
             feed: feed.ready_chunks(TAKEN),
             measure_at: Instant::now(),
             lag: metrics::gauge!("chatbox_store_stream_lag_seconds"),
-            outrun: metrics::counter!("chatbox_store_appends_outrun_total"),
+            conflict: metrics::counter!("chatbox_store_appends_outrun_total"),
             resyncs: metrics::counter!("chatbox_store_resyncs_total"),
         }
     }
@@ -51,8 +51,8 @@ impl Follower {
     }
 
     /// That many rooms could not be appended to because others were faster.
-    pub(super) fn outrun(&self, rooms: usize) {
-        self.outrun.increment(rooms as u64);
+    pub(super) fn conflict(&self, rooms: usize) {
+        self.conflict.increment(rooms as u64);
     }
 
     /// Messages were read that are stored and were missing here.
@@ -62,7 +62,7 @@ impl Follower {
 }
 
 /// The next news. `None` at its end. Cancel safe.
-pub(super) async fn next(follower: &mut Option<Follower>) -> Option<Vec<News>> {
+pub(super) async fn next(follower: &mut Option<FeedReader>) -> Option<Vec<FeedEvent>> {
     match follower {
         Some(follower) => follower.feed.next().await,
         None => pending().await,
@@ -70,13 +70,13 @@ pub(super) async fn next(follower: &mut Option<Follower>) -> Option<Vec<News>> {
 }
 
 impl Sequencer {
-    pub(super) fn on_news(&mut self, news: Vec<News>) {
+    pub(super) fn on_news(&mut self, news: Vec<FeedEvent>) {
         let mut rooms: HashMap<Arc<str>, Vec<Stored>> = HashMap::new();
         let mut missed = false;
         for news in news {
             match news {
-                News::Appended { room, message } => rooms.entry(room).or_default().push(message),
-                News::Missed => missed = true,
+                FeedEvent::Appended { room, message } => rooms.entry(room).or_default().push(message),
+                FeedEvent::Lagged => missed = true,
             }
         }
         if missed {

@@ -8,7 +8,7 @@ use futures_util::stream::poll_fn;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::{Feed, News};
+use crate::{Feed, FeedEvent};
 
 /// One store of a log: whether it is open, and its feed.
 #[derive(Debug)]
@@ -18,9 +18,9 @@ pub(super) enum Replica {
     /// One of several.
     Following {
         /// Once somebody follows.
-        feed: Option<mpsc::UnboundedSender<News>>,
+        feed: Option<mpsc::UnboundedSender<FeedEvent>>,
         /// While the feed is held back: since when, and what from.
-        held: Option<(Instant, VecDeque<News>)>,
+        held: Option<(Instant, VecDeque<FeedEvent>)>,
     },
     /// Closed.
     Closed,
@@ -47,7 +47,7 @@ impl Replica {
         let Self::Following { feed, .. } = self else { return None };
         let (sender, mut receiver) = mpsc::unbounded_channel();
         *feed = Some(sender);
-        self.tell(|| News::Missed);
+        self.tell(|| FeedEvent::Lagged);
         Some(poll_fn(move |cx| receiver.poll_recv(cx)).boxed())
     }
 
@@ -60,7 +60,7 @@ impl Replica {
         }
     }
 
-    pub(super) fn tell(&mut self, news: impl FnOnce() -> News) {
+    pub(super) fn tell(&mut self, news: impl FnOnce() -> FeedEvent) {
         if let Self::Following { feed: Some(feed), held } = self {
             match held {
                 Some((_, held)) => held.push_back(news()),
@@ -84,11 +84,11 @@ impl Replica {
 
     pub(super) fn lose(&mut self) {
         if self.take_held().is_some() {
-            self.tell(|| News::Missed);
+            self.tell(|| FeedEvent::Lagged);
         }
     }
 
-    fn take_held(&mut self) -> Option<VecDeque<News>> {
+    fn take_held(&mut self) -> Option<VecDeque<FeedEvent>> {
         let Self::Following { held, .. } = self else { return None };
         held.take().map(|(_, news)| news)
     }

@@ -1,6 +1,6 @@
 //! Rooms of which the store may know more than this process, and the reads that find out.
 
-use super::intake::CatchUp;
+use super::queue::CatchUp;
 use crate::room::Room;
 use crate::rooms::Shared;
 use chatbox_store::{BoxFuture, StoreError, Stored};
@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Nothing is appended to a room in doubt: where its log ends has to be known first. Each is read, a page at a time, beside
 /// everything else that goes on.
 #[derive(Default)]
-pub(super) struct Doubts {
+pub(super) struct Resync {
     rooms: HashMap<u64, Doubt>,
     /// To be read when there is a place.
     queued: VecDeque<Arc<Room>>,
@@ -60,7 +60,7 @@ pub(super) enum Found {
     Gone(u64),
 }
 
-impl Doubts {
+impl Resync {
     /// Whether the room's head is known. If it is not, it will be.
     pub(super) fn is_clear(&mut self, room: &Arc<Room>) -> bool {
         if !room.is_loaded() {

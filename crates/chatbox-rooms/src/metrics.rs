@@ -18,7 +18,7 @@ pub struct Totals {
 }
 
 /// Handles of every metric that this crate records. Made once, after the recorder is installed.
-pub(crate) struct Meters {
+pub(crate) struct Metrics {
     accepted: (AtomicU64, Counter),
     acked: (AtomicU64, Counter),
     unstored: (AtomicU64, Counter),
@@ -29,7 +29,7 @@ pub(crate) struct Meters {
     on_rejected: fn(&'static str),
 }
 
-impl Meters {
+impl Metrics {
     pub(crate) fn new(on_rejected: fn(&'static str)) -> Self {
         let counted = |counter| (AtomicU64::new(0), counter);
         Self {
@@ -77,8 +77,8 @@ fn count((sum, counter): &(AtomicU64, Counter)) {
     counter.increment(1);
 }
 
-impl std::fmt::Debug for Meters {
+impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Meters").field("totals", &self.totals()).finish_non_exhaustive()
+        f.debug_struct("Metrics").field("totals", &self.totals()).finish_non_exhaustive()
     }
 }

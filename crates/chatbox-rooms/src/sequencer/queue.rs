@@ -31,7 +31,7 @@ pub(crate) struct CatchUp {
 
 /// The sending end.
 #[derive(Debug)]
-pub(crate) struct Intake {
+pub(crate) struct SubmitQueue {
     sender: mpsc::Sender<Submission>,
     requests: mpsc::Sender<CatchUp>,
     bytes: Arc<AtomicUsize>,
@@ -41,7 +41,7 @@ pub(crate) struct Intake {
 
 /// The receiving end, for the sequencer.
 #[derive(Debug)]
-pub(crate) struct Outlet {
+pub(crate) struct SubmitReceiver {
     pub(super) receiver: mpsc::Receiver<Submission>,
     pub(super) requests: mpsc::Receiver<CatchUp>,
     /// Of the messages that are queued, also of those that have been received and wait further.
@@ -50,15 +50,15 @@ pub(crate) struct Outlet {
 }
 
 /// A queue of at most this many messages and about this many bytes.
-pub(crate) fn queue(messages: usize, max_bytes: usize) -> (Intake, Outlet) {
+pub(crate) fn queue(messages: usize, max_bytes: usize) -> (SubmitQueue, SubmitReceiver) {
     let (sender, receiver) = mpsc::channel(messages);
     let (ask, requests) = mpsc::channel(REQUESTS);
     let (bytes, closing) = (Arc::<AtomicUsize>::default(), Arc::<Notify>::default());
-    let outlet = Outlet { receiver, requests, bytes: Arc::clone(&bytes), closing: Arc::clone(&closing) };
-    (Intake { sender, requests: ask, bytes, max_bytes, closing }, outlet)
+    let outlet = SubmitReceiver { receiver, requests, bytes: Arc::clone(&bytes), closing: Arc::clone(&closing) };
+    (SubmitQueue { sender, requests: ask, bytes, max_bytes, closing }, outlet)
 }
 
-impl Intake {
+impl SubmitQueue {
     /// Queues a message; gives it back when the queue is full or closed.
     pub(crate) fn submit(&self, submission: Submission) -> Result<(), Submission> {
         let size = size_of_draft(&submission.draft);

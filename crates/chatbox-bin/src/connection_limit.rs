@@ -12,14 +12,14 @@ use tokio::time::{Instant, sleep_until};
 const SURE: Duration = Duration::from_secs(1);
 
 /// The tasks of connections that are not WebSockets, or not yet.
-pub(crate) struct Crowd {
+pub(crate) struct ConnectionSet {
     tasks: JoinSet<()>,
     /// Oldest first; among them some that have ended.
     ages: VecDeque<(Instant, AbortHandle)>,
     limit: usize,
 }
 
-impl Crowd {
+impl ConnectionSet {
     pub(crate) fn new(limit: usize) -> Self {
         Self { tasks: JoinSet::new(), ages: VecDeque::new(), limit }
     }
@@ -76,7 +76,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn in_a_full_crowd_the_oldest_gives_way_once_it_has_had_its_time() {
-        let mut crowd = Crowd::new(2);
+        let mut crowd = ConnectionSet::new(2);
         let (start, end) = (Instant::now(), Arc::new(Notify::new()));
         crowd.add(pending());
         tokio::time::advance(SURE / 2).await;
@@ -97,7 +97,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_crowd_that_is_not_full_rushes_nobody() {
-        let mut crowd = Crowd::new(2);
+        let mut crowd = ConnectionSet::new(2);
         crowd.add(tokio::time::sleep(100 * SURE));
         let start = Instant::now();
         crowd.change().await;
