@@ -79,7 +79,7 @@ async fn serve(loaded: &Loaded, checked: Checked, logging: &Logging) -> Result<O
     let (started, told) = tokio::select! {
         started = &mut starting => (Some(started), false),
         cause = shutdown.requested() => {
-            tracing::info!(?cause, "ShutdownRequest to stop before the start was complete");
+            tracing::info!(?cause, "Told to stop before the start was complete");
             // What is half open is opened, so that it can be closed; a store that does not answer is not waited for.
             (timeout(config.shutdown.flush, starting).await.ok(), true)
         }
