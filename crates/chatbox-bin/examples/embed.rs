@@ -4,7 +4,7 @@
 
 use axum::Router;
 use axum::routing::get;
-use chatbox_bin::{Config, Secret, Service};
+use chatbox::{Config, Secret, Service};
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;

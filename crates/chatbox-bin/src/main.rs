@@ -1,7 +1,7 @@
 //! The program `chatbox`: a command line around the library.
 
-use chatbox_bin::cli::Cli;
-use chatbox_bin::commands;
+use chatbox::cli::Cli;
+use chatbox::commands;
 use clap::Parser;
 use std::process::ExitCode;
 

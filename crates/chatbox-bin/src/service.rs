@@ -30,7 +30,7 @@ const UPKEEP: Duration = Duration::from_secs(10);
 ///
 /// ```no_run
 /// use axum::Router;
-/// use chatbox_bin::{Config, Service};
+/// use chatbox::{Config, Service};
 /// use std::time::Duration;
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -2,7 +2,7 @@
 //! and the deadline is kept. In paused time, over pipes.
 
 use crate::harness::{End, Peer};
-use chatbox_bin::{Config, Secret, Service, ServiceReport};
+use chatbox::{Config, Secret, Service, ServiceReport};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

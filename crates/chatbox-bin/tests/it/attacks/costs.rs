@@ -2,7 +2,7 @@
 
 use super::bystanders::Bystanders;
 use super::document::{COSTS, compare};
-use chatbox_bin::Limits;
+use chatbox::Limits;
 use chatbox_rooms::Options;
 use chatbox_store::MAX_READ_BYTES;
 use std::fmt::Write;
