@@ -8,6 +8,7 @@ mod client_addr;
 pub mod commands;
 mod config;
 mod connection_limit;
+mod disconnect;
 mod history;
 mod http_get;
 mod logging;

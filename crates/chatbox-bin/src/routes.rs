@@ -6,6 +6,7 @@ mod tests;
 use crate::auth::{AuthError, Credentials, Identity};
 use crate::chat::ChatHandler;
 use crate::client_addr;
+use crate::disconnect::close_reason;
 use crate::history::history;
 use crate::service::{Inner, Service};
 use crate::telemetry;
@@ -15,8 +16,8 @@ use axum::extract::{ConnectInfo, OriginalUri, Query, State};
 use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
-use chatbox_core::{CloseCode, CloseReason, Refused};
-use chatbox_protocol::{ErrorBody, SUBPROTOCOL};
+use chatbox_core::Refused;
+use chatbox_protocol::{Disconnect, ErrorBody, SUBPROTOCOL};
 use chatbox_ws::{Expiry, Rejection, Upgrade};
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, HOST, HeaderName, HeaderValue, REFERRER_POLICY, RETRY_AFTER,
@@ -91,7 +92,7 @@ impl HttpRefusal {
 
 impl IntoResponse for HttpRefusal {
     fn into_response(self) -> Response {
-        let body = ErrorBody { error: self.code.into(), message: self.message.into() };
+        let body = ErrorBody::new(self.code, self.message);
         let mut response = (self.status, axum::Json(body)).into_response();
         response.headers_mut().extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));
         response
@@ -158,7 +159,7 @@ fn upgrade(inner: &Arc<Inner>, parts: &mut Parts) -> Result<Response, Box<Respon
     let Identity { user, valid_for, rooms } =
         inner.doorman.identify(&parts.headers, credentials).map_err(|error| refuse(error.into()))?;
     let lease = inner.registry.admit(&user).map_err(|refusal| refuse(refusal.into()))?;
-    let expiry = valid_for.map(|after| Expiry { after, reason: CloseReason::new(CloseCode::POLICY, "token expired") });
+    let expiry = valid_for.map(|after| Expiry { after, reason: close_reason(Disconnect::TokenExpired) });
     if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
         let client = client_addr::client(peer.ip(), &parts.headers, &inner.config.server.trusted_proxies);
         tracing::debug!(user_id = user, connection_id = %lease.connection().id(), %client, "Client admitted");

@@ -3,13 +3,15 @@
 use crate::auth::Authenticator;
 use crate::chat::ChatHandler;
 use crate::config::{Checked, Config, ConfigError, Retention};
+use crate::disconnect::close_reason;
 use crate::history::Readers;
 use crate::report::ServiceReport;
 use crate::routes;
 use crate::telemetry::{self, Connections};
 use axum::Router;
-use chatbox_core::{CloseCode, CloseReason, Drain, RateLimits, Refused, Registry, Tally};
+use chatbox_core::{Drain, RateLimits, Refused, Registry, Tally};
 use chatbox_health::{Gate, Health};
+use chatbox_protocol::Disconnect;
 use chatbox_rooms::{Options, Rooms};
 use chatbox_shutdown::{Armed, BoxError, Budget, Ending, Phase, Phases, Plan, Shutdown};
 use chatbox_store::{Store, StoreError};
@@ -275,7 +277,7 @@ impl Service {
     async fn close_all_once(&self, budget: Duration, expired: impl Future<Output = ()>) -> Tally {
         let shutdown = &self.inner.config.shutdown;
         let drain = Drain {
-            reason: CloseReason::new(CloseCode::GOING_AWAY, "server shutting down"),
+            reason: close_reason(Disconnect::Shutdown),
             rate: shutdown.close_rate,
             budget,
             close_handshake: shutdown.close_handshake,

@@ -139,7 +139,7 @@ impl Session {
         if self.unacked.contains(&room, &id) {
             return Err(SendError::DuplicateId);
         }
-        let text = ClientMessage::Send { room, id, body: body.into() }.encode();
+        let text = ClientMessage::send(room, id, body).encode();
         let (bytes, limit) = (text.len(), self.limits.max_message_bytes);
         if bytes > limit {
             return Err(SendError::TooLong { bytes, limit });

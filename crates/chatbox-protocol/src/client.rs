@@ -1,23 +1,24 @@
-//! What a client says, and the strict reading of it: this is where input from strangers arrives.
-
-use std::borrow::Cow;
-
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+//! Messages from a client, and the strict parser for them: their text is untrusted input.
 
 use crate::{ErrorCode, InvalidName, MessageId, RoomName, ServerMessage};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// A message from a client to the server.
 ///
-/// Encoding (what a client does) gives one compact JSON object, `type` first, absent fields
-/// omitted; the server reads with [`ClientMessage::parse`].
+/// Encoded, which clients do, as one compact JSON object: `type` first, absent fields omitted. Servers decode it with
+/// [`ClientMessage::parse`].
+///
+/// The enum is exhaustive on purpose: a server has to handle every type that `parse` accepts. Variants may get fields:
+/// match with `..`, and build messages with the constructors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientMessage<'a> {
-    /// Enter a room. At most one of `after` and `last` is set; with neither, only live messages
-    /// follow.
+    /// Join a room. At most one of `after` and `last` is present; with neither, only live messages follow.
+    #[non_exhaustive]
     Join {
-        /// The room to enter.
+        /// The room to join.
         room: RoomName<'a>,
         /// The last `seq` seen: everything later is replayed first.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,30 +26,37 @@ pub enum ClientMessage<'a> {
         /// Replay at most that many of the newest messages.
         #[serde(skip_serializing_if = "Option::is_none")]
         last: Option<u64>,
+        /// The log that `after` belongs to, as `joined` named it; absent for clients that do not know it. Without meaning
+        /// where `after` is absent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        epoch: Option<Cow<'a, str>>,
     },
     /// Leave a room.
+    #[non_exhaustive]
     Leave {
         /// The room to leave.
         room: RoomName<'a>,
     },
     /// Send a message to a room, joined or not.
+    #[non_exhaustive]
     Send {
         /// The room to send to.
         room: RoomName<'a>,
-        /// Unique per user and room; sending it again stores it once.
+        /// Unique per user and room; a second `send` with the same id stores nothing.
         id: MessageId<'a>,
         /// The text. This crate does not limit its length.
         body: Cow<'a, str>,
     },
 }
 
-/// Why a text is no [`ClientMessage`], in the form in which the client is told.
+/// The reason why a text is not a [`ClientMessage`], as the server reports it to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
+#[non_exhaustive]
 pub struct Rejected<'a> {
     /// [`ErrorCode::BadMessage`] or [`ErrorCode::UnknownType`].
     pub code: ErrorCode,
-    /// For people. Names the field at fault and never repeats what the client sent.
+    /// The fault, for people. Names the field and never repeats the client's input.
     pub message: String,
     /// The room of the message, when it could be read.
     pub room: Option<RoomName<'a>>,
@@ -56,19 +64,53 @@ pub struct Rejected<'a> {
     pub id: Option<MessageId<'a>>,
 }
 
+/// Constructors.
 impl<'a> ClientMessage<'a> {
-    /// Reads one text message, borrowing from it where no escape stands in the way.
+    /// A [`ClientMessage::Join`] without a replay: only live messages follow.
+    #[must_use]
+    pub fn join(room: RoomName<'a>) -> Self {
+        Self::Join { room, after: None, last: None, epoch: None }
+    }
+
+    /// A [`ClientMessage::Join`] that replays everything after a `seq`; with the epoch of its log, if that is known.
+    #[must_use]
+    pub fn join_after(room: RoomName<'a>, after: u64, epoch: Option<&'a str>) -> Self {
+        Self::Join { room, after: Some(after), last: None, epoch: epoch.map(Into::into) }
+    }
+
+    /// A [`ClientMessage::Join`] that replays at most `last` of the newest messages.
+    #[must_use]
+    pub fn join_last(room: RoomName<'a>, last: u64) -> Self {
+        Self::Join { room, after: None, last: Some(last), epoch: None }
+    }
+
+    /// A [`ClientMessage::Leave`].
+    #[must_use]
+    pub fn leave(room: RoomName<'a>) -> Self {
+        Self::Leave { room }
+    }
+
+    /// A [`ClientMessage::Send`].
+    #[must_use]
+    pub fn send(room: RoomName<'a>, id: MessageId<'a>, body: impl Into<Cow<'a, str>>) -> Self {
+        Self::Send { room, id, body: body.into() }
+    }
+}
+
+/// Encoding and decoding.
+impl<'a> ClientMessage<'a> {
+    /// Decodes one text message. Strings without escapes are borrowed from it.
     ///
-    /// Fields may stand in any order, `type` included; unknown fields are ignored, and `null`
-    /// counts as absent. Nesting costs no stack, so no depth is too deep.
+    /// Fields may come in any order, `type` included; unknown fields are ignored, and `null` counts as absent. Nested
+    /// values take no stack, however deep.
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::UnknownType`] when `type` is a text but none of ours; [`ErrorCode::BadMessage`]
-    /// for everything else: no JSON object, a known field twice, missing, of the wrong type or out
-    /// of range, `after` together with `last`.
+    /// [`ErrorCode::UnknownType`] when `type` is a text that is not in the protocol; [`ErrorCode::BadMessage`] for
+    /// everything else: not a JSON object, a known field twice, missing, of the wrong type or out of range, `after`
+    /// together with `last`.
     pub fn parse(text: &'a str) -> Result<Self, Rejected<'a>> {
-        // The derived reader would also take an array for a struct.
+        // The derived reader would also accept an array for a struct.
         if !text.trim_ascii_start().starts_with('{') {
             return Err(Rejected::bad("not a JSON object"));
         }
@@ -90,7 +132,7 @@ impl<'a> ClientMessage<'a> {
 }
 
 impl<'a> Rejected<'a> {
-    /// The answer to the client.
+    /// The `error` message for the client.
     #[must_use]
     pub fn into_message(self) -> ServerMessage<'a> {
         ServerMessage::Error {
@@ -107,8 +149,8 @@ impl<'a> Rejected<'a> {
     }
 }
 
-/// Every field of every message, found but not yet read: so that an error can name the field, and
-/// still say which room and id it concerns.
+/// Every field of every message, located but not yet decoded, so that an error can name the field at fault and still carry
+/// the room and the id.
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow, rename = "type")]
@@ -123,9 +165,11 @@ struct Fields<'a> {
     after: Option<&'a RawValue>,
     #[serde(borrow)]
     last: Option<&'a RawValue>,
+    #[serde(borrow)]
+    epoch: Option<&'a RawValue>,
 }
 
-/// A text that borrows when it can; a bare `Cow` never would.
+/// A string that is borrowed where possible; serde always copies into a bare `Cow`.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -140,7 +184,8 @@ impl<'a> Fields<'a> {
                 if after.is_some() && last.is_some() {
                     return Err(bad("`after` and `last` exclude each other"));
                 }
-                Ok(ClientMessage::Join { room, after, last })
+                let epoch = self.epoch.map(|epoch| text("epoch", Some(epoch))).transpose()?;
+                Ok(ClientMessage::Join { room, after, last, epoch })
             }
             "leave" => Ok(ClientMessage::Leave { room: self.room()? }),
             "send" => Ok(ClientMessage::Send { room: self.room()?, id: self.id()?, body: text("body", self.body)? }),

@@ -1,18 +1,18 @@
-//! Checked text: the names of rooms and the ids that senders give to their messages.
+//! Validated strings: room names and message ids.
 
+use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
-use serde::Serialize;
-
-/// Why a text is no room name or no message id.
+/// The error of a text that is not a valid room name or message id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvalidName {
-    /// The text is no [`RoomName`].
+    /// The text is not a [`RoomName`].
     #[error("a room name is 1 to 128 characters of A-Z a-z 0-9 . _ - :")]
     Room,
-    /// The text is no [`MessageId`].
+    /// The text is not a [`MessageId`].
     #[error("an id is 1 to 64 visible ASCII characters")]
     Id,
 }
@@ -25,28 +25,27 @@ macro_rules! checked_text {
         pub struct $name<'a>(Cow<'a, str>);
 
         impl<'a> $name<'a> {
-            /// The most characters one may have; all are ASCII, so also the most bytes.
+            /// The greatest length in characters; all are ASCII, so also in bytes.
             pub const MAX_LEN: usize = $max;
 
-            /// Checks a text; neither copies nor allocates.
+            /// Validates a text without copying it.
             ///
             /// # Errors
             ///
-            /// When the text is empty, longer than [`MAX_LEN`](Self::MAX_LEN), or has a character
-            /// that is not allowed.
+            /// When the text is empty, longer than [`MAX_LEN`](Self::MAX_LEN), or has a character that is not allowed.
             pub fn new(text: impl Into<Cow<'a, str>>) -> Result<Self, InvalidName> {
                 let text = text.into();
                 let fits = (1..=Self::MAX_LEN).contains(&text.len());
                 if fits && text.bytes().all($allowed) { Ok(Self(text)) } else { Err($error) }
             }
 
-            /// The text itself.
+            /// The text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// The same, no longer borrowing from the input.
+            /// The same with its own copy of the text.
             #[must_use]
             pub fn into_owned(self) -> $name<'static> {
                 $name(Cow::Owned(self.0.into_owned()))

@@ -1,13 +1,12 @@
-//! The moment at which a message was accepted, as it stands on the wire.
-
-use std::borrow::Cow;
-use std::fmt;
+//! Timestamps of messages in their wire format.
 
 use jiff::fmt::StdFmtWrite;
 use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::borrow::Cow;
+use std::fmt;
 
-/// A moment in whole milliseconds, written as RFC 3339 in UTC with exactly three decimals.
+/// A point in time in whole milliseconds, written as RFC 3339 in UTC with exactly three decimals.
 ///
 /// ```
 /// use chatbox_protocol::Timestamp;
@@ -19,15 +18,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// The first moment of the year 0000: RFC 3339 has none before.
+/// The start of the year 0000, the earliest time of RFC 3339.
 const MIN_MILLIS: i64 = -62_167_219_200_000;
 
 /// The last second that `jiff` represents, 9999-12-30T22:00:00Z.
 const MAX_MILLIS: i64 = 253_402_207_200_000;
 
 impl Timestamp {
-    /// The moment that many milliseconds after the Unix epoch. What RFC 3339 cannot write (before
-    /// the year 0000 or after 9999) becomes the nearest moment that it can.
+    /// The time that many milliseconds after the Unix epoch, clamped to what RFC 3339 can write (years 0000 to 9999).
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
         Self(millis.clamp(MIN_MILLIS, MAX_MILLIS))

@@ -5,7 +5,7 @@ mod joining;
 use crate::rooms::{Rooms, Shared};
 use crate::subscription::{HISTORY_GONE, Subscription};
 use chatbox_core::{Batch, Closing, Connection, Source};
-use chatbox_protocol::{ClientMessage, ErrorCode, ServerMessage};
+use chatbox_protocol::{ClientMessage, Disconnect, ErrorCode, ServerMessage};
 use joining::Joining;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -40,13 +40,8 @@ impl Member {
     #[must_use]
     pub fn new(rooms: &Rooms, connection: &Connection, permission: Option<Permission>) -> Self {
         let shared = Arc::clone(rooms.shared());
-        let heartbeat = shared.options.heartbeat.as_millis();
-        let welcome = ServerMessage::Welcome {
-            user: (&**connection.user()).into(),
-            connection: connection.id().to_string().into(),
-            server: (&*shared.server).into(),
-            heartbeat_ms: u64::try_from(heartbeat).unwrap_or(u64::MAX),
-        };
+        let (user, id, heartbeat) = (&**connection.user(), connection.id().to_string(), shared.options.heartbeat);
+        let welcome = ServerMessage::welcome(user, id, &*shared.server, None, heartbeat);
         shared.send(connection, &welcome);
         Self { shared, subscriptions: Box::default(), permission: permission.map(Box::new), joining: None }
     }
@@ -99,10 +94,8 @@ impl Member {
     /// Says goodbye, if the connection is closed by a drain.
     pub fn before_close(&mut self, connection: &Connection, closing: &Closing) {
         if let Some(reconnect_after) = closing.reconnect_after {
-            let goodbye = ServerMessage::Goodbye {
-                reason: "shutdown".into(),
-                reconnect_after_ms: u64::try_from(reconnect_after.as_millis()).unwrap_or(u64::MAX),
-            };
+            let reason = Disconnect::Shutdown.goodbye().unwrap_or_default();
+            let goodbye = ServerMessage::goodbye(reason, Duration::ZERO, reconnect_after);
             self.shared.send(connection, &goodbye);
         }
     }
@@ -155,7 +148,7 @@ impl Member {
         if joining.after().is_some_and(|after| after < cursor) {
             self.refuse(connection, ErrorCode::HistoryGone, HISTORY_GONE, Some(room), None);
         }
-        let joined = ServerMessage::Joined { room: (&**room).into(), head: span.head, first: span.first };
+        let joined = ServerMessage::joined(&**room, span.head, span.first, None);
         self.shared.send(connection, &joined);
         self.change_subscriptions(|subscriptions| {
             subscriptions.reserve_exact(1);
@@ -167,7 +160,7 @@ impl Member {
         match self.position(room) {
             Some(position) => {
                 self.change_subscriptions(|subscriptions| drop(subscriptions.remove(position)));
-                self.shared.send(connection, &ServerMessage::Left { room: room.into() });
+                self.shared.send(connection, &ServerMessage::left(room));
             }
             None => self.refuse(connection, ErrorCode::BadMessage, "not joined", Some(room), None),
         }
@@ -208,27 +201,15 @@ impl Member {
         retry_after: Duration,
     ) {
         self.shared.meters.refused(ErrorCode::RateLimited.as_str());
-        let error = ServerMessage::Error {
-            code: ErrorCode::RateLimited,
-            message: message.into(),
-            room: room.map(Into::into),
-            id: id.map(Into::into),
-            // Rounded up: a client that waits this long is not told to wait again.
-            retry_after_ms: Some(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX) + 1),
-        };
+        // Rounded up: a client that waits this long is not told to wait again.
+        let retry_after = retry_after.saturating_add(Duration::from_millis(1));
+        let error = ServerMessage::error(ErrorCode::RateLimited, message, room, id, Some(retry_after));
         self.shared.send(connection, &error);
     }
 
     fn refuse(&self, connection: &Connection, code: ErrorCode, message: &str, room: Option<&str>, id: Option<&str>) {
         self.shared.meters.refused(code.as_str());
-        let error = ServerMessage::Error {
-            code,
-            message: message.into(),
-            room: room.map(Into::into),
-            id: id.map(Into::into),
-            retry_after_ms: None,
-        };
-        self.shared.send(connection, &error);
+        self.shared.send(connection, &ServerMessage::error(code, message, room, id, None));
     }
 }
 
@@ -264,7 +245,7 @@ impl std::fmt::Debug for Member {
 
 fn room_of<'a>(message: &'a ClientMessage<'_>) -> &'a str {
     match message {
-        ClientMessage::Join { room, .. } | ClientMessage::Leave { room } | ClientMessage::Send { room, .. } => room,
+        ClientMessage::Join { room, .. } | ClientMessage::Leave { room, .. } | ClientMessage::Send { room, .. } => room,
     }
 }
 

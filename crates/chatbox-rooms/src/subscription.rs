@@ -238,13 +238,8 @@ impl Subscription {
     fn skip_to(&mut self, cursor: u64, shared: &Shared, batch: &mut Batch) {
         if cursor > self.cursor {
             self.cursor = cursor;
-            let gone = ServerMessage::Error {
-                code: ErrorCode::HistoryGone,
-                message: HISTORY_GONE.into(),
-                room: Some((&**self.room.name()).into()),
-                id: None,
-                retry_after_ms: None,
-            };
+            let room = Some(&**self.room.name());
+            let gone = ServerMessage::error(ErrorCode::HistoryGone, HISTORY_GONE, room, None, None);
             let mut frame = Vec::new();
             shared.wire.append(&gone, &mut frame);
             batch.push(frame.into());
@@ -292,14 +287,8 @@ fn page(shared: &Shared, room: &Room, stored: &[Stored]) -> Option<Chunk> {
 
 /// A stored message as clients see it.
 pub(crate) fn message_of<'a>(room: &'a str, stored: &'a Stored) -> ServerMessage<'a> {
-    ServerMessage::Message {
-        room: room.into(),
-        seq: stored.seq,
-        user: (&*stored.user).into(),
-        id: (&*stored.id).into(),
-        body: (&*stored.body).into(),
-        at: Timestamp::from_millis(stored.at_ms),
-    }
+    let at = Timestamp::from_millis(stored.at_ms);
+    ServerMessage::message(room, stored.seq, &*stored.user, &*stored.id, &*stored.body, at)
 }
 
 #[cfg(test)]

@@ -131,12 +131,8 @@ impl World {
             Step::Connect { lags } => {
                 if self.connection.is_none() {
                     let mut connection = Connection { lags, ..Connection::default() };
-                    connection.to_client.push_back(encode(&ServerMessage::Welcome {
-                        user: "me".into(),
-                        connection: "1".into(),
-                        server: "s".into(),
-                        heartbeat_ms: 1000,
-                    }));
+                    let welcome = ServerMessage::welcome("me", "1", "s", None, Duration::from_secs(1));
+                    connection.to_client.push_back(encode(&welcome));
                     self.connection = Some(connection);
                 }
             }
@@ -258,22 +254,22 @@ impl World {
                     }
                     None => {
                         let seq = stored.unwrap_or_else(|| self.append(&room, id.to_string()));
-                        encode(&ServerMessage::Ack { room: room.into(), id: id.into(), seq })
+                        encode(&ServerMessage::ack(room, id, seq))
                     }
                 };
                 self.connection.as_mut().unwrap().to_client.push_back(answer);
             }
-            ClientMessage::Join { room, .. } | ClientMessage::Leave { room } if put_off.is_some() => {
+            ClientMessage::Join { room, .. } | ClientMessage::Leave { room, .. } if put_off.is_some() => {
                 let (code, retry_after_ms) = put_off.unwrap();
                 connection.to_client.push_back(error(code, &room, None, retry_after_ms));
             }
-            ClientMessage::Leave { room } => {
+            ClientMessage::Leave { room, .. } => {
                 let position =
                     connection.joined.iter().position(|joined| *joined == *room).expect("left, but not in it");
                 connection.joined.remove(position);
-                connection.to_client.push_back(encode(&ServerMessage::Left { room: room.into() }));
+                connection.to_client.push_back(encode(&ServerMessage::left(room)));
             }
-            ClientMessage::Join { room, after, last } => {
+            ClientMessage::Join { room, after, last, .. } => {
                 assert!(!connection.joined.iter().any(|joined| *joined == *room), "joined, but in it already");
                 let log = &self.logs[&*room];
                 let lags = std::mem::take(&mut connection.lags) && after.is_some_and(|after| after > 0);
@@ -285,7 +281,7 @@ impl World {
                     connection.to_client.push_back(error(ErrorCode::HistoryGone, &room, None, None));
                 }
                 let (head, first) = (log.head(), log.gone + 1);
-                connection.to_client.push_back(encode(&ServerMessage::Joined { room: (&*room).into(), head, first }));
+                connection.to_client.push_back(encode(&ServerMessage::joined(&*room, head, first, None)));
                 let begin = after.unwrap_or_else(|| last.map_or(head, |last| head.saturating_sub(last))).max(log.gone);
                 for seq in begin + 1..=head {
                     connection.deliver(&room, log, seq);
@@ -319,14 +315,7 @@ impl World {
 impl Connection {
     fn deliver(&mut self, room: &str, log: &Log, seq: u64) {
         let id = log.entries[usize::try_from(seq).unwrap() - 1].as_str();
-        let text = encode(&ServerMessage::Message {
-            room: room.into(),
-            seq,
-            user: "somebody".into(),
-            id: id.into(),
-            body: "body".into(),
-            at: Timestamp::from_millis(0),
-        });
+        let text = encode(&ServerMessage::message(room, seq, "somebody", id, "body", Timestamp::from_millis(0)));
         self.to_client.push_back(text.clone());
         self.sent.push(text);
     }
@@ -337,8 +326,7 @@ fn encode(message: &ServerMessage<'_>) -> String {
 }
 
 fn error(code: ErrorCode, room: &str, id: Option<&str>, retry_after_ms: Option<u64>) -> String {
-    let (room, id) = (Some(room.into()), id.map(Into::into));
-    encode(&ServerMessage::Error { code, message: "fault".into(), room, id, retry_after_ms })
+    encode(&ServerMessage::error(code, "fault", Some(room), id, retry_after_ms.map(Duration::from_millis)))
 }
 
 fn check(steps: &[Step], reconnects: bool) {

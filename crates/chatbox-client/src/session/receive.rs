@@ -29,32 +29,32 @@ impl Session {
             return Err(Reason::Protocol("the first message is not `welcome`".to_owned()));
         }
         match message {
-            ServerMessage::Welcome { user, connection, server, heartbeat_ms } => {
+            ServerMessage::Welcome { user, connection, server, heartbeat_ms, .. } => {
                 let heartbeat = Duration::from_millis(heartbeat_ms);
                 self.link = Some(Link { heartbeat, progressed: false, slot: None });
                 self.stats.connects += 1;
                 let (server, connection) = (server.into_owned(), connection.into_owned());
                 self.emit(Event::Connected { server, connection, user: user.into_owned() });
             }
-            ServerMessage::Joined { room, head, first } => self.on_joined(&room, head, first),
-            ServerMessage::Left { room } => {
+            ServerMessage::Joined { room, head, first, .. } => self.on_joined(&room, head, first),
+            ServerMessage::Left { room, .. } => {
                 if let Some(room) = self.name(&room) {
                     self.on_out(&room);
                 }
             }
-            ServerMessage::Message { room, seq, user, id, body, at } => {
+            ServerMessage::Message { room, seq, user, id, body, at, .. } => {
                 self.progress();
                 if let Some(room) = self.arrive(&room, seq) {
                     let (user, id, body) = (user.into_owned(), id.into_owned(), body.into_owned());
                     self.emit(Event::Message { room, seq, user, id, body, at });
                 }
             }
-            ServerMessage::Ack { room, id, seq } => {
+            ServerMessage::Ack { room, id, seq, .. } => {
                 self.progress();
                 self.stats.acked += u64::from(self.unacked.resolve(Some(&room), &id, Ok(Acked { seq })));
                 self.deferrals = 0;
             }
-            ServerMessage::Error { code, message, room, id, retry_after_ms } => {
+            ServerMessage::Error { code, message, room, id, retry_after_ms, .. } => {
                 let retry_after = retry_after_ms.map(|millis| Duration::from_millis(millis).min(MAX_WAIT));
                 let fault = Fault { message: &message, room: room.as_deref(), retry_after };
                 match (id, fault.room.and_then(|room| self.name(room))) {
@@ -63,14 +63,15 @@ impl Session {
                     (None, None) => self.report(code, &fault),
                 }
             }
-            ServerMessage::Goodbye { reason, reconnect_after_ms } => {
+            ServerMessage::Goodbye { reason, reconnect_after_ms, .. } => {
                 let reconnect_after = Duration::from_millis(reconnect_after_ms).min(MAX_WAIT);
                 if let Some(link) = &mut self.link {
                     link.slot = Some(now + reconnect_after);
                 }
                 self.emit(Event::Goodbye { reason: reason.into_owned(), reconnect_after });
             }
-            ServerMessage::Unknown => {}
+            // A type of a later version.
+            _ => {}
         }
         Ok(())
     }

@@ -97,16 +97,15 @@ impl Room {
         let room = RoomName::new(name).expect("rooms are joined by a checked name");
         if !is_joining {
             self.state = State::Leaving;
-            return Some(ClientMessage::Leave { room });
+            return Some(ClientMessage::leave(room));
         }
         self.state = State::Joining;
         self.is_history_gone = false;
-        let (after, last) = match self.from {
-            JoinFrom::Live => (None, None),
-            JoinFrom::After(after) => (Some(after), None),
-            JoinFrom::Last(last) => (None, Some(last)),
-        };
-        Some(ClientMessage::Join { room, after, last })
+        Some(match self.from {
+            JoinFrom::Live => ClientMessage::join(room),
+            JoinFrom::After(after) => ClientMessage::join_after(room, after, None),
+            JoinFrom::Last(last) => ClientMessage::join_last(room, last),
+        })
     }
 
     pub(super) fn on_history_gone(&mut self) {

@@ -132,6 +132,7 @@ fn what_a_later_version_says_is_ignored() {
 /// Anything a server could say, however senseless.
 fn utterance() -> impl Strategy<Value = ServerMessage<'static>> {
     let number = || prop_oneof![0..4_u64, Just(u64::MAX - 1), Just(u64::MAX)];
+    let millis = move || number().prop_map(Duration::from_millis);
     let room = || prop_oneof![Just("r"), Just("other")];
     let code = prop_oneof![
         Just(ErrorCode::HistoryGone),
@@ -139,39 +140,23 @@ fn utterance() -> impl Strategy<Value = ServerMessage<'static>> {
         Just(ErrorCode::BadMessage),
         Just(ErrorCode::NotAllowed)
     ];
-    let id = prop_oneof![Just(None), Just(Some("1".into()))];
+    let id = prop_oneof![Just(None), Just(Some("1"))];
     prop_oneof![
-        number().prop_map(|heartbeat_ms| ServerMessage::Welcome {
-            user: "u".into(),
-            connection: "c".into(),
-            server: "s".into(),
-            heartbeat_ms
-        }),
-        (room(), number(), number()).prop_map(|(room, head, first)| ServerMessage::Joined {
-            room: room.into(),
-            head,
-            first
-        }),
-        room().prop_map(|room| ServerMessage::Left { room: room.into() }),
-        (room(), number()).prop_map(|(room, seq)| ServerMessage::Message {
-            room: room.into(),
+        millis().prop_map(|heartbeat| ServerMessage::welcome("u", "c", "s", None, heartbeat)),
+        (room(), number(), number()).prop_map(|(room, head, first)| ServerMessage::joined(room, head, first, None)),
+        room().prop_map(ServerMessage::left),
+        (room(), number()).prop_map(|(room, seq)| ServerMessage::message(
+            room,
             seq,
-            user: "u".into(),
-            id: "i".into(),
-            body: "b".into(),
-            at: Timestamp::from_millis(0),
-        }),
-        (room(), number()).prop_map(|(room, seq)| ServerMessage::Ack { room: room.into(), id: "1".into(), seq }),
-        (code, proptest::option::of(room()), id, proptest::option::of(number())).prop_map(
-            |(code, room, id, retry_after_ms)| ServerMessage::Error {
-                code,
-                message: "m".into(),
-                room: room.map(Into::into),
-                id,
-                retry_after_ms
-            }
-        ),
-        number().prop_map(|reconnect_after_ms| ServerMessage::Goodbye { reason: "r".into(), reconnect_after_ms }),
+            "u",
+            "i",
+            "b",
+            Timestamp::from_millis(0)
+        )),
+        (room(), number()).prop_map(|(room, seq)| ServerMessage::ack(room, "1", seq)),
+        (code, proptest::option::of(room()), id, proptest::option::of(millis()))
+            .prop_map(|(code, room, id, retry_after)| ServerMessage::error(code, "m", room, id, retry_after)),
+        (millis(), millis()).prop_map(|(close, reconnect)| ServerMessage::goodbye("r", close, reconnect)),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! What the crate promises from outside, in one binary.
+//! Integration tests of the public API, in one binary.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

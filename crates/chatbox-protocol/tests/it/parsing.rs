@@ -1,20 +1,16 @@
-//! What the server takes, what it rejects, and what it says then.
-
-use std::borrow::Cow;
+//! The strict parser of the server: what it accepts, what it rejects, and the error messages.
 
 use chatbox_protocol::{ClientMessage, ErrorCode, MessageId, Rejected, RoomName};
+use std::borrow::Cow;
 
 fn rejected(text: &str) -> Rejected<'_> {
     ClientMessage::parse(text).expect_err(text)
 }
 
 #[test]
-fn fields_stand_in_any_order_and_unknown_ones_are_ignored() {
+fn fields_may_come_in_any_order_and_unknown_ones_are_ignored() {
     let text = r#" { "last" : 5, "x": [[{"type":"send"}], 1e400], "room": "a:b", "type": "join" } "#;
-    assert_eq!(
-        ClientMessage::parse(text).unwrap(),
-        ClientMessage::Join { room: RoomName::new("a:b").unwrap(), after: None, last: Some(5) }
-    );
+    assert_eq!(ClientMessage::parse(text).unwrap(), ClientMessage::join_last(RoomName::new("a:b").unwrap(), 5));
 }
 
 #[test]
@@ -41,7 +37,16 @@ fn null_counts_as_absent() {
 }
 
 #[test]
-fn what_is_not_one_json_object_is_a_bad_message() {
+fn an_epoch_is_optional_and_any_text() {
+    let room = RoomName::new("r").unwrap();
+    let with = ClientMessage::parse(r#"{"type":"join","room":"r","after":4,"epoch":"\u0031 ä"}"#).unwrap();
+    assert_eq!(with, ClientMessage::join_after(room.clone(), 4, Some("1 ä")));
+    let without = ClientMessage::parse(r#"{"type":"join","room":"r","after":4,"epoch":null}"#).unwrap();
+    assert_eq!(without, ClientMessage::join_after(room, 4, None));
+}
+
+#[test]
+fn a_text_that_is_not_one_json_object_is_a_bad_message() {
     for text in [
         "",
         " ",
@@ -82,6 +87,8 @@ fn the_field_at_fault_is_named() {
         (r#"{"type":"join","room":"r","last":"5"}"#, "last"),
         (r#"{"type":"join","room":"r","last":true}"#, "last"),
         (r#"{"type":"join","room":"r","after":1,"last":1}"#, "after"),
+        (r#"{"type":"join","room":"r","after":1,"epoch":7}"#, "epoch"),
+        (r#"{"type":"join","room":"r","after":1,"epoch":"a","epoch":"a"}"#, "epoch"),
         (r#"{"type":"leave","room":"r","room":"r"}"#, "room"),
         (r#"{"type":"send","room":"r","body":"b"}"#, "id"),
         (r#"{"type":"send","room":"r","id":"a b","body":"b"}"#, "id"),
@@ -97,7 +104,7 @@ fn the_field_at_fault_is_named() {
 }
 
 #[test]
-fn a_rejection_says_which_room_and_id_it_concerns_if_they_are_valid() {
+fn a_rejection_has_the_room_and_the_id_if_they_are_valid() {
     let rejection = rejected(r#"{"type":"wave","id":"7","room":"r"}"#);
     assert_eq!(rejection.code, ErrorCode::UnknownType);
     assert_eq!(rejection.room, RoomName::new("r").ok());
@@ -107,7 +114,7 @@ fn a_rejection_says_which_room_and_id_it_concerns_if_they_are_valid() {
 }
 
 #[test]
-fn a_rejection_never_repeats_what_was_sent() {
+fn a_rejection_never_repeats_the_input() {
     for text in [
         r#"{"type":"SECRET","room":"SECRET!","id":["SECRET"]}"#,
         r#"{"type":"join","room":"r","after":"SECRET"}"#,
@@ -126,7 +133,7 @@ fn deep_nesting_is_harmless() {
 }
 
 #[test]
-fn names_are_as_long_as_they_may_be_and_no_longer() {
+fn the_lengths_and_characters_of_names_are_bounded() {
     assert!(RoomName::new("r".repeat(128)).is_ok());
     assert!(RoomName::new("r".repeat(129)).is_err());
     assert!(MessageId::new("!~".repeat(32)).is_ok());

@@ -9,10 +9,11 @@ use chatbox_core::Reply;
 use chatbox_protocol::{ErrorCode, ServerMessage, Timestamp};
 use chatbox_store::{Append, AppendResult, Appended, Draft, Stored};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// When a client whose message could not be stored should try again.
-const RETRY_AFTER_MS: u64 = 1_000;
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Messages of one room, and who waits for their answers.
 #[derive(Debug)]
@@ -168,13 +169,9 @@ impl Batch {
 
 /// Answers that a message could not be stored, or nobody knows.
 pub(crate) fn reject(shared: &Shared, id: &str, room: &Room, reply: Reply) {
-    let error = ServerMessage::Error {
-        code: ErrorCode::StoreUnavailable,
-        message: "the message could not be stored; send it again with the same id".into(),
-        room: Some((&**room.name()).into()),
-        id: Some(id.into()),
-        retry_after_ms: Some(RETRY_AFTER_MS),
-    };
+    let message = "the message could not be stored; send it again with the same id";
+    let error =
+        ServerMessage::error(ErrorCode::StoreUnavailable, message, Some(room.name()), Some(id), Some(RETRY_AFTER));
     shared.meters.unstored();
     reply.send(|out| shared.wire.append(&error, out));
 }
@@ -208,7 +205,7 @@ impl Committed {
                 // A reply that is gone was answered with an error; the client asks again, and is told the same `seq`.
                 let Some(reply) = reply else { continue };
                 let (AppendResult::New(seq) | AppendResult::Duplicate(seq)) = *placed;
-                let ack = ServerMessage::Ack { room: (&**room.name()).into(), id: (&*draft.id).into(), seq };
+                let ack = ServerMessage::ack(&**room.name(), &*draft.id, seq);
                 shared.meters.acked();
                 reply.send(|out| shared.wire.append(&ack, out));
             }
@@ -248,12 +245,5 @@ fn publish<'a>(shared: &Shared, room: &Room, messages: impl Iterator<Item = (u64
 }
 
 fn message<'a>(room: &'a str, seq: u64, draft: &'a Draft) -> ServerMessage<'a> {
-    ServerMessage::Message {
-        room: room.into(),
-        seq,
-        user: (&*draft.user).into(),
-        id: (&*draft.id).into(),
-        body: (&*draft.body).into(),
-        at: Timestamp::from_millis(draft.at_ms),
-    }
+    ServerMessage::message(room, seq, &*draft.user, &*draft.id, &*draft.body, Timestamp::from_millis(draft.at_ms))
 }

@@ -19,7 +19,7 @@ async fn a_closing_member_gets_what_was_queued_and_nothing_that_came_later() {
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains(r#""seq":1"#));
     bob.member.before_close(bob.lease.connection(), &closing);
-    assert_eq!(bob.rest(), [r#"{"type":"goodbye","reason":"shutdown","reconnect_after_ms":1500}"#]);
+    assert_eq!(bob.rest(), [r#"{"type":"goodbye","reason":"shutdown","close_after_ms":0,"reconnect_after_ms":1500}"#]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -68,7 +68,7 @@ fn take(client: &mut Client, room: &str, seen: &mut Seen) {
             ServerMessage::Message { room: of, seq, user, id, .. } if of == room => {
                 seen.messages.push((seq, format!("{user}/{id}")));
             }
-            ServerMessage::Ack { room: of, id, seq } if of == room => seen.acks.push((id.to_string(), seq)),
+            ServerMessage::Ack { room: of, id, seq, .. } if of == room => seen.acks.push((id.to_string(), seq)),
             ServerMessage::Joined { room: of, head, .. } if of == room => seen.joined.push(head),
             ServerMessage::Error { code, .. } => seen.errors.push(code),
             _ => {}
