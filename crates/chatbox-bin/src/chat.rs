@@ -1,20 +1,20 @@
-//! The rooms as the application of a WebSocket connection.
+//! The handler that connects a WebSocket session to the rooms.
 
-use crate::service::Inner;
 use chatbox_core::{Batch, CloseReason, Closing, Connection, Source};
-use chatbox_rooms::{Member, Permission};
+use chatbox_rooms::{Member, Permission, Rooms};
 use chatbox_ws::{Handler, Message};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// Joins the two crates that know nothing of each other.
+/// A member of the rooms as the handler of a WebSocket session: `chatbox-ws` and `chatbox-rooms` do not depend on each other.
 pub(crate) struct ChatHandler {
     member: Member,
 }
 
 impl ChatHandler {
-    pub(crate) fn new(service: &Inner, connection: &Connection, permission: Option<Permission>) -> Self {
-        Self { member: Member::new(&service.rooms, connection, permission) }
+    /// Greets the client. `permission` says which rooms it may enter; `None`: all.
+    pub(crate) fn new(rooms: &Rooms, connection: &Connection, permission: Option<Permission>) -> Self {
+        Self { member: Member::new(rooms, connection, permission) }
     }
 }
 

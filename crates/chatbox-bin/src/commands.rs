@@ -8,7 +8,7 @@ mod soak;
 
 use crate::cli::{Cli, Command};
 use crate::config::{ConfigError, Loaded};
-use crate::service::{StartError, chain};
+use crate::error::{StartError, chain};
 use chatbox_store::StoreError;
 use std::fmt;
 use std::process::ExitCode;

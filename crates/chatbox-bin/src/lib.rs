@@ -2,6 +2,7 @@
 #![doc = include_str!("../README.md")]
 
 mod auth;
+mod background;
 mod chat;
 pub mod cli;
 mod client_addr;
@@ -9,13 +10,18 @@ pub mod commands;
 mod config;
 mod connection_limit;
 mod disconnect;
-mod history;
+mod error;
+mod history_limit;
 mod http_get;
 mod logging;
+mod readiness;
+mod refusal;
 mod report;
 mod routes;
 mod server;
 mod service;
+mod stages;
+mod state;
 mod telemetry;
 
 pub use chatbox_core::Refused;
@@ -23,6 +29,7 @@ pub use config::{
     Anonymous, Auth, Checked, Config, ConfigError, Flags, Heartbeat, Limits, Loaded, Log, LogFormat, Retention, Secret,
     Server, Shutdown, Store,
 };
+pub use error::StartError;
 pub use report::{Connections, Messages, ServiceReport};
-pub use service::{Service, StartError};
+pub use service::Service;
 pub use telemetry::install as install_metrics;

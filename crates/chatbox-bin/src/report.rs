@@ -1,11 +1,12 @@
-//! The shutdown report: the last log line, and what the platform reads from the termination log.
+//! The shutdown report: the last line of the log, and the content of the termination log.
 
 use chatbox_core::Tally;
 use chatbox_rooms::Totals;
 use serde::Serialize;
 
-/// How a shutdown went: the phases, and what became of connections and messages.
+/// How a shutdown went: the phases, and the outcomes of connections and messages.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct ServiceReport {
     /// Outcome, signal, phases and participants at fault.
     #[serde(flatten)]
@@ -14,12 +15,13 @@ pub struct ServiceReport {
     pub connections: Connections,
     /// The messages of the whole run: `accepted == acked + rejected`.
     pub messages: Messages,
-    /// Log lines that were lost.
+    /// Log lines that were dropped or could not be written.
     pub log_events_dropped: u64,
 }
 
-/// What became of connections.
+/// The outcomes of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Connections {
     /// Registered when the first signal came.
     pub at_signal: u64,
@@ -31,12 +33,13 @@ pub struct Connections {
     pub timed_out: u64,
     /// Cut by the deadline or a second signal.
     pub aborted: u64,
-    /// Newcomers turned away since.
+    /// Refused since the first signal.
     pub refused: u64,
 }
 
-/// What became of messages.
+/// The outcomes of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Messages {
     /// Taken from a client, to be stored.
     pub accepted: u64,
@@ -47,23 +50,24 @@ pub struct Messages {
 }
 
 impl ServiceReport {
-    pub(crate) fn new(
-        shutdown: chatbox_shutdown::Report,
-        tally: Tally,
-        totals: Totals,
-        log_events_dropped: u64,
-    ) -> Self {
+    pub(crate) fn new(shutdown: chatbox_shutdown::Report, tally: Tally, totals: Totals) -> Self {
         let Tally { at_signal, closed, peer_gone, timed_out, aborted, refused } = tally;
         let Totals { accepted, acked, rejected } = totals;
         Self {
             shutdown,
             connections: Connections { at_signal, closed, peer_gone, timed_out, aborted, refused },
             messages: Messages { accepted, acked, rejected },
-            log_events_dropped,
+            log_events_dropped: 0,
         }
     }
 
-    /// What the process should exit with: 0 clean or deadline, 3 failed, 130 or 143 forced.
+    /// The same report with the number of log lines that were dropped.
+    #[must_use]
+    pub fn with_log_events_dropped(self, log_events_dropped: u64) -> Self {
+        Self { log_events_dropped, ..self }
+    }
+
+    /// The exit code of the process: 0 for clean and for deadline, 3 for failed, 130 or 143 for forced.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         self.shutdown.exit_code()

@@ -1,6 +1,6 @@
 //! Metrics: what is recorded about connections and shutdowns, and the exporter.
 
-use chatbox_core::{CloseCode, CloseSummary, Closing, Connection, Observer, Refused};
+use chatbox_core::{CloseCode, CloseSummary, Closing, Connection, Observer, Refused, Tally};
 use chatbox_shutdown::Phase;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -125,6 +125,12 @@ pub(crate) fn on_shutdown(lasted: Duration) {
     gauge!("chatbox_shutdown_duration_seconds").set(lasted.as_secs_f64());
 }
 
+/// Logs the outcome of a drain.
+pub(crate) fn on_drained(tally: &Tally) {
+    let Tally { at_signal, closed, peer_gone, timed_out, aborted, refused } = *tally;
+    tracing::info!(at_signal, closed, peer_gone, timed_out, aborted, refused, "All WebSocket connections closed");
+}
+
 /// Records whether the service is ready.
 pub(crate) fn on_readiness(ready: bool) {
     gauge!("chatbox_ready").set(f64::from(u8::from(ready)));
@@ -137,13 +143,13 @@ pub(crate) fn on_memory(outboxes: usize, rings: usize) {
 }
 
 /// Counts connections, and logs the drain.
-pub(crate) struct Connections {
+pub(crate) struct ConnectionMetrics {
     active: Gauge,
     opened: Counter,
     duration: Histogram,
 }
 
-impl Connections {
+impl ConnectionMetrics {
     pub(crate) fn new() -> Self {
         for reason in REFUSALS {
             counter!("chatbox_connections_refused_total", "reason" => *reason).increment(0);
@@ -198,7 +204,7 @@ impl Throttle {
     }
 }
 
-impl Observer for Connections {
+impl Observer for ConnectionMetrics {
     fn on_opened(&self, connection: &Connection) {
         self.active.increment(1.0);
         self.opened.increment(1);

@@ -2,7 +2,7 @@
 
 use super::{Failure, store_fault};
 use crate::config::Loaded;
-use crate::service::chain;
+use crate::error::chain;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::Builder;

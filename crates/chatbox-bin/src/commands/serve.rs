@@ -6,7 +6,8 @@ use crate::logging::{self, Logging};
 use crate::report::ServiceReport;
 use crate::routes;
 use crate::server::{Listener, Server};
-use crate::service::{Inner, Service};
+use crate::service::Service;
+use crate::state::ServiceState;
 use crate::telemetry;
 use axum::Router;
 use axum::routing::get;
@@ -101,7 +102,7 @@ async fn serve(loaded: &Loaded, checked: Checked, logging: &Logging) -> Result<O
 async fn run_to_the_end(service: &Service, shutdown: Armed, servers: Servers, logging: &Logging) -> ServiceReport {
     let report = shutdown.run(std::future::pending()).await;
     servers.stop().await;
-    service.report(report, logging.dropped())
+    service.report(report).with_log_events_dropped(logging.dropped())
 }
 
 /// The public listener, and the operators'.
@@ -119,11 +120,13 @@ impl Servers {
         let prefix = &config.path_prefix;
         let at = address(&listener)?;
         let own = metrics_route(service.clone(), metrics);
-        let public = routes::guarded(nest(prefix, service.router()).merge(own.clone()).fallback(routes::not_found));
+        let public = routes::with_security_headers(
+            nest(prefix, service.router()).merge(own.clone()).fallback(routes::not_found),
+        );
         let mut servers = vec![listener.serve(public, config.limits.max_handshakes)];
         if let Some(ops) = ops {
             let at = address(&ops)?;
-            let probes = service.inner.health.router();
+            let probes = service.state.health.router();
             let routes = nest(prefix, probes).merge(own).fallback(routes::not_found);
             servers.push(ops.serve(routes, config.limits.max_handshakes));
             tracing::info!(metrics = %format_args!("http://{at}/metrics"), "Operations listener");
@@ -146,7 +149,7 @@ fn nest(prefix: &str, router: Router) -> Router {
 
 fn metrics_route(service: Service, metrics: PrometheusHandle) -> Router {
     let answer = move || async move {
-        let Inner { health, registry, rooms, .. } = &*service.inner;
+        let ServiceState { health, registry, rooms, .. } = &*service.state;
         telemetry::on_readiness(health.readiness().await.is_ready());
         telemetry::on_memory(registry.outbox_bytes(), rooms.ring_bytes());
         ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::render(&metrics))

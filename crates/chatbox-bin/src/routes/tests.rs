@@ -1,10 +1,15 @@
-//! Requests of every shape: each has an answer that is documented, and nobody gets in by one.
+//! Property tests of the routes: every request has a documented answer, and none lets in a client without a token.
 
-use super::{HOST, HeaderMap, HeaderValue, Html, OriginalUri, Router, Service, StatusCode, page};
+use super::page::page;
 use crate::config::{Config, Secret};
+use crate::service::Service;
+use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::extract::OriginalUri;
+use axum::response::Html;
 use chatbox_ws::OriginPolicy;
-use http::{Method, Request, Uri};
+use http::header::{HOST, HeaderMap, HeaderValue};
+use http::{Method, Request, StatusCode, Uri};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 use tokio::runtime::Runtime;
@@ -81,7 +86,7 @@ fn target() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_request_without_a_token_is_answered_as_documented_and_lets_nobody_in(
+    fn any_request_without_a_token_is_answered_as_documented_and_refused(
         method in prop_oneof![4 => Just(Method::GET), 1 => Just(Method::POST), 1 => Just(Method::HEAD)],
         target in target(),
         headers in prop::collection::vec(header(), 0..12),

@@ -1,0 +1,51 @@
+//! The WebSocket upgrade: who may connect, and the session that follows.
+
+use crate::auth::{Credentials, Identity};
+use crate::chat::ChatHandler;
+use crate::client_addr;
+use crate::disconnect::close_reason;
+use crate::refusal::HttpRefusal;
+use crate::state::ServiceState;
+use crate::telemetry;
+use axum::extract::{ConnectInfo, Query, Request, State};
+use axum::response::{IntoResponse, Response};
+use chatbox_protocol::{Disconnect, SUBPROTOCOL};
+use chatbox_ws::{Expiry, Rejection, Upgrade};
+use http::request::Parts;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// `GET {prefix}/ws`. A connection is registered before its 101 is written: a drain that begins meanwhile includes it.
+pub(super) async fn websocket(State(state): State<Arc<ServiceState>>, request: Request) -> Response {
+    let (mut parts, _body) = request.into_parts();
+    match upgrade(&state, &mut parts) {
+        Ok(response) => response,
+        Err(refused) => *refused,
+    }
+}
+
+fn upgrade(state: &Arc<ServiceState>, parts: &mut Parts) -> Result<Response, Box<Response>> {
+    let refuse = |refused: HttpRefusal| Box::new(refused.into_response());
+    let credentials = Query::<Credentials>::try_from_uri(&parts.uri).map_err(|error| refuse(error.into()))?.0;
+    let upgrade = Upgrade::from_parts(parts).map_err(|rejection| {
+        telemetry::on_refused(rejection.code());
+        Box::new(rejection.into_response())
+    })?;
+    if !state.origins.allows(&parts.headers) {
+        telemetry::on_refused(Rejection::Origin.code());
+        return Err(Box::new(Rejection::Origin.into_response()));
+    }
+    let Identity { user, valid_for, rooms } =
+        state.authenticator.identify(&parts.headers, credentials).map_err(|error| refuse(error.into()))?;
+    let lease = state.registry.admit(&user).map_err(|refusal| refuse(refusal.into()))?;
+    let expiry = valid_for.map(|after| Expiry { after, reason: close_reason(Disconnect::TokenExpired) });
+    if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
+        let client = client_addr::client(peer.ip(), &parts.headers, &state.config.server.trusted_proxies);
+        tracing::debug!(user_id = user, connection_id = %lease.connection().id(), %client, "Client admitted");
+    }
+    let member_of = state.rooms.clone();
+    Ok(upgrade
+        .with_protocol(SUBPROTOCOL)
+        .expiring(expiry)
+        .serve(&state.transport, lease, move |connection| ChatHandler::new(&member_of, connection, rooms)))
+}
