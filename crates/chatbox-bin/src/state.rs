@@ -12,6 +12,7 @@ use chatbox_rooms::{Options, Rooms};
 use chatbox_shutdown::{Phase, Plan};
 use chatbox_store::Store;
 use chatbox_ws::{DecodeLimits, OriginPolicy, Settings, Transport};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
@@ -86,15 +87,15 @@ fn registry(config: &Config) -> Registry {
 
 fn rooms(checked: &Checked, store: &Arc<dyn Store>) -> Rooms {
     let limits = &checked.config.limits;
-    let options = Options {
-        heartbeat: checked.config.heartbeat.interval,
-        max_message_bytes: limits.max_message_bytes,
-        rooms_per_connection: limits.rooms_per_connection,
-        rooms_per_minute: limits.rooms_per_minute,
-        rings_bytes: limits.rings_bytes,
-        on_rejected: telemetry::on_rejected,
-        ..Options::default()
-    };
+    // The configuration was checked: these limits are greater than 0.
+    let non_zero = |limit| NonZeroUsize::new(limit).unwrap_or(NonZeroUsize::MIN);
+    let options = Options::default()
+        .with_heartbeat(checked.config.heartbeat.interval)
+        .with_max_message_bytes(limits.max_message_bytes)
+        .with_rooms_per_connection(non_zero(limits.rooms_per_connection))
+        .with_rooms_per_minute(non_zero(limits.rooms_per_minute))
+        .with_rings_bytes(limits.rings_bytes)
+        .with_on_rejected(telemetry::on_rejected);
     let rates = RateLimits::new(checked.messages_per_second, checked.burst);
     Rooms::new(Arc::clone(store), instance_name(), rates, options, chatbox_ws::frame::text)
 }

@@ -1,11 +1,17 @@
 //! Chat rooms as logs with cursors: sequencing, idempotence, fan-out and replay.
 #![doc = include_str!("../README.md")]
 
+mod context;
+mod handle;
 mod member;
 mod metrics;
+mod options;
+mod page;
+mod queue;
 mod ring;
 mod room;
 mod room_limits;
+mod room_table;
 mod rooms;
 mod sequencer;
 mod subscription;
@@ -14,5 +20,6 @@ mod wire;
 
 pub use member::{Member, Permission};
 pub use metrics::Totals;
-pub use rooms::{Options, Rooms};
+pub use options::Options;
+pub use rooms::Rooms;
 pub use wire::FrameEncoder;

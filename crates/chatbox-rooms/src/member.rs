@@ -1,9 +1,11 @@
-//! One connected client: what it asks for, and what it gets.
+//! One connected client: its requests, and its memberships in rooms.
 
 mod joining;
 
-use crate::rooms::{Rooms, Shared};
-use crate::subscription::{HISTORY_GONE, Subscription};
+use crate::handle::Handle;
+use crate::rooms::Rooms;
+use crate::subscription::Subscription;
+use crate::wire::history_gone;
 use chatbox_core::{Batch, Closing, Connection, Source};
 use chatbox_protocol::{ClientMessage, Disconnect, ErrorCode, ServerMessage};
 use joining::Joining;
@@ -12,41 +14,42 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Which rooms a user may join and send to.
+/// Decides by name which rooms a user may join and send to.
 pub type Permission = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
-/// Bytes of the outbox kept for the answer to one `send`: an `ack` or `error` with the longest room name and id.
+/// Bytes of the outbox reserved for the answer to one `send`: an `ack` or `error` with the longest room name and id.
 const ANSWER: usize = 384;
 
-/// What a `message` says beside the room, user, id and body.
+/// Bytes of a `message` beside its room, user, id and body.
 const ENVELOPE: usize = 128;
 
-/// A client of the rooms, independent of the transport: feed it what arrives, pull what goes out. Within a tokio runtime: what is read from
-/// the store is read in tasks of their own.
+/// One connected client, independent of the transport: messages that arrive are passed in, frames to be sent are
+/// [pulled](Source::pull). Use it within a tokio runtime, since reads of the store run in tasks of their own.
 ///
-/// Requests are handled in the order in which they arrive. A `join` of a room of which nothing is known waits for the store, and
-/// everything behind it waits, too: see [`poll_ready`](Self::poll_ready).
+/// Requests are handled in order. A `join` of a room that is not in memory waits for the store, and later requests wait behind it: see
+/// [`poll_ready`](Self::poll_ready).
 pub struct Member {
-    shared: Arc<Shared>,
-    /// The first is pulled first, and those that had their turn go to the end.
+    handle: Arc<Handle>,
+    /// In the order in which they are pulled. Those that have filled a batch go to the end.
     subscriptions: Box<[Subscription]>,
-    /// Boxed for its size: most users have none, or are few.
+    /// Boxed for its size: most members have none.
     permission: Option<Box<Permission>>,
     joining: Option<Box<Joining>>,
 }
 
 impl Member {
-    /// Greets the connection. Without a permission the user may enter every room.
+    /// Sends `welcome` to the connection. Without a permission the user may enter every room.
     #[must_use]
     pub fn new(rooms: &Rooms, connection: &Connection, permission: Option<Permission>) -> Self {
-        let shared = Arc::clone(rooms.shared());
-        let (user, id, heartbeat) = (&**connection.user(), connection.id().to_string(), shared.options.heartbeat);
-        let welcome = ServerMessage::welcome(user, id, &*shared.server, None, heartbeat);
-        shared.send(connection, &welcome);
-        Self { shared, subscriptions: Box::default(), permission: permission.map(Box::new), joining: None }
+        let handle = Arc::clone(rooms.handle());
+        let context = &handle.context;
+        let (user, id) = (&**connection.user(), connection.id().to_string());
+        let welcome = ServerMessage::welcome(user, id, &*context.server, None, context.options.heartbeat());
+        context.send(connection, &welcome);
+        Self { handle, subscriptions: Box::default(), permission: permission.map(Box::new), joining: None }
     }
 
-    /// Whether another message can be taken now; drives a `join` that waits for the store.
+    /// Ready when the next message can be handled. Drives a `join` that waits for the store.
     pub fn poll_ready(&mut self, connection: &Arc<Connection>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(joining) = &mut self.joining else { return Poll::Ready(()) };
         let Poll::Ready(loaded) = joining.poll(cx) else { return Poll::Pending };
@@ -63,40 +66,40 @@ impl Member {
         Poll::Ready(())
     }
 
-    /// Handles one text message. Every fault is answered with an `error`; none ends the connection.
+    /// Handles one text message. Errors are answered with an `error`; none ends the connection.
     pub fn on_text(&mut self, connection: &Arc<Connection>, text: &str) {
         let message = ClientMessage::parse(text);
-        // What cannot be read counts like what can: it costs no less.
-        if let Err(retry_after) = self.shared.limits.check(connection.user()) {
+        // A message that cannot be parsed counts, too: it costs no less.
+        if let Err(retry_after) = self.handle.context.rates.check(connection.user()) {
             let (room, id) = match &message {
                 Ok(message) => (Some(room_of(message)), id_of(message)),
                 Err(rejected) => (rejected.room.as_deref(), rejected.id.as_deref()),
             };
-            return self.slow_down(connection, "too many messages", room, id, retry_after);
+            return self.rate_limit(connection, "too many messages", room, id, retry_after);
         }
         match message {
             Ok(message) => self.on_message(connection, &message),
             Err(rejected) => {
-                self.shared.meters.refused(rejected.code.as_str());
-                self.shared.send(connection, &rejected.into_message());
+                self.handle.context.metrics.refused(rejected.code.as_str());
+                self.handle.context.send(connection, &rejected.into_message());
             }
         }
     }
 
-    /// Stop at what is queued now: called when the connection is told to close.
+    /// Stops at what is queued now. Call it when the connection is told to close.
     pub fn on_closing(&mut self) {
         self.joining = None;
         for subscription in &mut self.subscriptions {
-            subscription.freeze(&self.shared);
+            subscription.freeze(&self.handle.context);
         }
     }
 
-    /// Says goodbye, if the connection is closed by a drain.
+    /// Sends `goodbye` if a drain closes the connection.
     pub fn before_close(&mut self, connection: &Connection, closing: &Closing) {
         if let Some(reconnect_after) = closing.reconnect_after {
             let reason = Disconnect::Shutdown.goodbye().unwrap_or_default();
             let goodbye = ServerMessage::goodbye(reason, Duration::ZERO, reconnect_after);
-            self.shared.send(connection, &goodbye);
+            self.handle.context.send(connection, &goodbye);
         }
     }
 
@@ -105,10 +108,10 @@ impl Member {
         if self.permission.as_ref().is_some_and(|allows| !allows(room)) {
             return self.refuse(connection, ErrorCode::NotAllowed, "you may not enter this room", Some(room), id);
         }
-        let turns_to_it = !matches!(message, ClientMessage::Leave { .. });
-        if turns_to_it && let Err(retry_after) = self.shared.room_limits.check(connection.user(), room, Instant::now())
-        {
-            return self.slow_down(connection, "too many different rooms", Some(room), id, retry_after);
+        let counts = !matches!(message, ClientMessage::Leave { .. });
+        let room_limits = &self.handle.context.room_limits;
+        if counts && let Err(retry_after) = room_limits.check(connection.user(), room, Instant::now()) {
+            return self.rate_limit(connection, "too many different rooms", Some(room), id, retry_after);
         }
         match message {
             ClientMessage::Join { after, last, .. } => self.join(connection, room, *after, *last),
@@ -121,11 +124,11 @@ impl Member {
         if self.position(room).is_some() {
             return self.refuse(connection, ErrorCode::BadMessage, "already joined", Some(room), None);
         }
-        if self.subscriptions.len() >= self.shared.options.rooms_per_connection {
+        if self.subscriptions.len() >= self.handle.context.options.rooms_per_connection().get() {
             let message = "too many rooms joined at the same time";
             return self.refuse(connection, ErrorCode::TooManyRooms, message, Some(room), None);
         }
-        let joining = Joining::new(&self.shared, room, after, last);
+        let joining = Joining::new(&self.handle, room, after, last);
         if joining.is_ready() {
             self.enter(connection, joining);
         } else {
@@ -133,10 +136,10 @@ impl Member {
         }
     }
 
-    /// Enters a room whose span is known. Everything that the client is told of it is consistent with one moment.
+    /// Enters a loaded room. The answer is consistent with one moment.
     fn enter(&mut self, connection: &Arc<Connection>, joining: Joining) {
         let mut begin = None;
-        let subscription = Subscription::enter(&self.shared, Arc::clone(joining.room()), connection, |span| {
+        let subscription = Subscription::enter(&self.handle.context, Arc::clone(joining.room()), connection, |span| {
             begin = Some((span, joining.begin(span)));
             joining.begin(span).unwrap_or(span.head)
         });
@@ -146,10 +149,11 @@ impl Member {
             return self.refuse(connection, ErrorCode::BadMessage, message, Some(room), None);
         };
         if joining.after().is_some_and(|after| after < cursor) {
-            self.refuse(connection, ErrorCode::HistoryGone, HISTORY_GONE, Some(room), None);
+            self.handle.context.metrics.refused(ErrorCode::HistoryGone.as_str());
+            self.handle.context.send(connection, &history_gone(room));
         }
         let joined = ServerMessage::joined(&**room, span.head, span.first, None);
-        self.shared.send(connection, &joined);
+        self.handle.context.send(connection, &joined);
         self.change_subscriptions(|subscriptions| {
             subscriptions.reserve_exact(1);
             subscriptions.push(subscription);
@@ -160,28 +164,28 @@ impl Member {
         match self.position(room) {
             Some(position) => {
                 self.change_subscriptions(|subscriptions| drop(subscriptions.remove(position)));
-                self.shared.send(connection, &ServerMessage::left(room));
+                self.handle.context.send(connection, &ServerMessage::left(room));
             }
             None => self.refuse(connection, ErrorCode::BadMessage, "not joined", Some(room), None),
         }
     }
 
     fn submit(&mut self, connection: &Arc<Connection>, room: &str, id: &str, body: &str) {
-        // A room's name has nothing to escape.
+        // Room names contain nothing to escape.
         let texts = [&**connection.user(), id, body].map(len_in_json);
         let delivered = ENVELOPE + room.len() + texts.iter().sum::<usize>();
-        if delivered > self.shared.options.max_message_bytes {
+        if delivered > self.handle.context.options.max_message_bytes() {
             let message = "the message would be longer than clients take";
             return self.refuse(connection, ErrorCode::TooLong, message, Some(room), Some(id));
         }
         let room = match self.position(room) {
             Some(position) => Arc::clone(self.subscriptions[position].room()),
-            None => self.shared.room(room),
+            None => self.handle.context.rooms.room(room),
         };
-        self.shared.submit(room, connection.user(), id, body, connection.owe(ANSWER));
+        self.handle.submit(room, connection.user(), id, body, connection.owe(ANSWER));
     }
 
-    /// Joining and leaving are rare, and every connection pays for what it holds: there is no room for more than there are.
+    /// Changes the list, which has no spare capacity: joining and leaving are rare, and every connection pays for its size.
     fn change_subscriptions(&mut self, change: impl FnOnce(&mut Vec<Subscription>)) {
         let mut subscriptions = std::mem::take(&mut self.subscriptions).into_vec();
         change(&mut subscriptions);
@@ -192,7 +196,7 @@ impl Member {
         self.subscriptions.iter().position(|subscription| &**subscription.room().name() == room)
     }
 
-    fn slow_down(
+    fn rate_limit(
         &self,
         connection: &Connection,
         message: &str,
@@ -200,36 +204,36 @@ impl Member {
         id: Option<&str>,
         retry_after: Duration,
     ) {
-        self.shared.meters.refused(ErrorCode::RateLimited.as_str());
-        // Rounded up: a client that waits this long is not told to wait again.
+        self.handle.context.metrics.refused(ErrorCode::RateLimited.as_str());
+        // Rounded up, so that a client that waits this long is not limited again.
         let retry_after = retry_after.saturating_add(Duration::from_millis(1));
         let error = ServerMessage::error(ErrorCode::RateLimited, message, room, id, Some(retry_after));
-        self.shared.send(connection, &error);
+        self.handle.context.send(connection, &error);
     }
 
     fn refuse(&self, connection: &Connection, code: ErrorCode, message: &str, room: Option<&str>, id: Option<&str>) {
-        self.shared.meters.refused(code.as_str());
-        self.shared.send(connection, &ServerMessage::error(code, message, room, id, None));
+        self.handle.context.metrics.refused(code.as_str());
+        self.handle.context.send(connection, &ServerMessage::error(code, message, room, id, None));
     }
 }
 
 impl Source for Member {
     fn pull(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        // The store is read for one room at a time: what it has brought stays in memory until the client has taken it.
+        // The store is read for one room at a time: a page stays in memory until the client has taken it.
         let mut readers = self.subscriptions.iter().filter(|subscription| subscription.is_reading()).count();
         loop {
             let mut denied = false;
             for at in 0..self.subscriptions.len() {
                 let subscription = &mut self.subscriptions[at];
                 let reads = subscription.is_reading();
-                denied |= subscription.pull(&self.shared, cx, batch, reads || readers == 0).is_denied();
+                denied |= subscription.pull(&self.handle.context, cx, batch, reads || readers == 0).is_denied();
                 readers = readers - usize::from(reads) + usize::from(subscription.is_reading());
                 if batch.is_full() {
                     self.subscriptions.rotate_left(at + 1);
                     return;
                 }
             }
-            // Whoever was denied has its turn now; or it is pulled when the reader is, which will be woken.
+            // A subscription that was denied may read now; or later, when the reader wakes this task.
             if !denied || readers > 0 {
                 return;
             }
@@ -256,7 +260,7 @@ fn id_of<'a>(message: &'a ClientMessage<'_>) -> Option<&'a str> {
     }
 }
 
-/// Bytes of a text between the quotes of its JSON: what has to be escaped takes two or six.
+/// Bytes of a text between the quotes of its JSON, where an escaped byte takes two or six.
 fn len_in_json(text: &str) -> usize {
     let len = |byte| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0C => 2,

@@ -1,23 +1,24 @@
-//! The metrics of rooms, as handles that cost no lookup, and the sums of the shutdown report.
+//! Metrics of this crate, and the totals of the shutdown report.
 
 use chatbox_protocol::ErrorCode;
 use metrics::{Counter, Gauge, Histogram};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many messages were accepted, and what became of them.
+/// Messages accepted so far, and their outcomes.
 ///
-/// Once the sequencer has been closed, `accepted == acked + rejected`.
+/// After [`Rooms::close`](crate::Rooms::close) has returned, `accepted == acked + rejected`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Totals {
     /// Taken from a client, to be stored.
     pub accepted: u64,
-    /// Stored, and acknowledged to whoever was still there to hear it.
+    /// Stored and acknowledged, even if the connection had ended by then.
     pub acked: u64,
-    /// Accepted, and answered with an error because the store did not take them.
+    /// Accepted, then answered with an error because the store did not take them.
     pub rejected: u64,
 }
 
-/// Handles of every metric that this crate records. Made once, after the recorder is installed.
+/// Cached handles of the metrics. Created after the recorder is installed.
 pub(crate) struct Metrics {
     accepted: (AtomicU64, Counter),
     acked: (AtomicU64, Counter),
@@ -54,13 +55,13 @@ impl Metrics {
         count(&self.acked);
     }
 
-    /// An accepted message that could not be stored.
+    /// Counts an accepted message that could not be stored.
     pub(crate) fn unstored(&self) {
         count(&self.unstored);
         (self.on_rejected)(ErrorCode::StoreUnavailable.as_str());
     }
 
-    /// A request that was answered with an error.
+    /// Counts a request that is answered with an error.
     pub(crate) fn refused(&self, reason: &'static str) {
         metrics::counter!("chatbox_messages_rejected_total", "reason" => reason).increment(1);
         (self.on_rejected)(reason);

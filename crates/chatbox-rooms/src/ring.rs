@@ -1,10 +1,10 @@
-//! The newest messages of one room, encoded once: pure, without a lock or a clock.
+//! The newest messages of one room, each encoded once. Pure: no locks, no clock.
 
 use bytes::Bytes;
 use chatbox_core::Batch;
 use std::collections::VecDeque;
 
-/// Consecutive messages as one run of complete frames: a member that needs all of them gets them as one slice.
+/// Consecutive messages as complete frames in one buffer: a member that needs all of them gets one slice.
 #[derive(Clone, Debug)]
 pub(crate) struct Chunk {
     first: u64,
@@ -22,7 +22,7 @@ pub(crate) struct ChunkBuilder {
 }
 
 impl ChunkBuilder {
-    /// A chunk this large is finished: what a session writes at once, more or less.
+    /// The size from which a chunk is complete: about as much as a session writes at once.
     const ENOUGH: usize = 32 * 1024;
 
     pub(crate) fn new(first: u64) -> Self {
@@ -45,7 +45,7 @@ impl ChunkBuilder {
     }
 
     pub(crate) fn build(mut self) -> Option<Chunk> {
-        // What is kept in a ring should not carry the slack of a growing buffer.
+        // Chunks are kept in rings: free the spare capacity.
         self.frames.shrink_to_fit();
         (!self.ends.is_empty()).then(|| Chunk { first: self.first, frames: self.frames.into(), ends: self.ends.into() })
     }
@@ -60,7 +60,7 @@ impl Chunk {
         self.first + self.ends.len() as u64 - 1
     }
 
-    /// What of it comes after `seq`.
+    /// The part after `seq`.
     pub(crate) fn after(self, seq: u64) -> Option<Self> {
         if self.first > seq {
             return Some(self);
@@ -75,7 +75,7 @@ impl Chunk {
         self.frames.len() + size_of_val::<[u32]>(&self.ends)
     }
 
-    /// The frames after `cursor` up to `until`; the cursor moves behind them. Returns how many messages they are.
+    /// Pulls the messages after `cursor`, up to `until`, and moves the cursor behind them. Returns how many.
     pub(crate) fn pull(&self, cursor: &mut u64, until: u64, batch: &mut Batch) -> u64 {
         let (last, from) = (self.last().min(until), (*cursor + 1).max(self.first));
         if from > last {
@@ -89,7 +89,7 @@ impl Chunk {
     }
 }
 
-/// A bounded run of the newest chunks. Every message in it is in the store, too.
+/// The newest chunks of a room, without gaps. Every message in it is stored, too.
 #[derive(Debug)]
 pub(crate) struct Ring {
     chunks: VecDeque<Chunk>,
@@ -99,12 +99,12 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// An empty ring for a room whose newest message is `head`.
+    /// An empty ring of a room with this head.
     pub(crate) fn new(head: u64) -> Self {
         Self { chunks: VecDeque::new(), next: head + 1, bytes: 0 }
     }
 
-    /// The oldest message in the ring; the next one to come when it is empty.
+    /// The `seq` of the oldest message in the ring; if it is empty, of the next one.
     pub(crate) fn first(&self) -> u64 {
         self.chunks.front().map_or(self.next, Chunk::first)
     }
@@ -113,7 +113,7 @@ impl Ring {
         self.bytes
     }
 
-    /// Appends a chunk. If it does not follow what is there, the ring begins anew with it.
+    /// Appends a chunk. If it does not follow the newest one, the ring is emptied first.
     pub(crate) fn push(&mut self, chunk: Chunk) {
         if chunk.first != self.next {
             self.clear();
@@ -123,29 +123,29 @@ impl Ring {
         self.chunks.push_back(chunk);
     }
 
-    /// Drops the oldest chunks down to `max_bytes`; the newest always stays.
+    /// Drops the oldest chunks down to `max_bytes`, but never the newest one.
     pub(crate) fn trim(&mut self, max_bytes: usize) {
         while self.bytes > max_bytes && self.chunks.len() > 1 {
             self.bytes -= self.chunks.pop_front().map_or(0, |chunk| chunk.bytes());
         }
     }
 
-    /// Drops everything that is kept.
+    /// Drops all chunks.
     pub(crate) fn clear(&mut self) {
         self.chunks.clear();
         self.bytes = 0;
     }
 
-    /// Whether the message after `cursor` is here, or will be the next to come.
+    /// Whether the message after `cursor` is in the ring, or is the next one to be published.
     pub(crate) fn covers(&self, cursor: u64) -> bool {
         cursor + 1 >= self.first()
     }
 
-    /// The frames after `cursor` up to `until`, until the batch is full; the cursor moves behind them. Returns how many
-    /// messages they are. The caller has made sure that the ring [covers](Self::covers) the cursor.
+    /// Pulls the messages after `cursor`, up to `until` or until the batch is full, and moves the cursor behind them. Returns how
+    /// many. The ring must [cover](Self::covers) the cursor.
     pub(crate) fn pull(&self, cursor: &mut u64, until: u64, batch: &mut Batch) -> u64 {
         let mut pulled = 0;
-        // Nearly every member is at the newest chunk: look from that end.
+        // Nearly every member is at the newest chunk, so search from that end.
         let behind = self.chunks.iter().rev().take_while(|chunk| chunk.last() > *cursor).count();
         for chunk in self.chunks.iter().skip(self.chunks.len() - behind) {
             if batch.is_full() || *cursor >= until {
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A ring of messages `first..`, in chunks of these sizes; each message is its `seq` as one byte.
+    /// A ring of messages from `first` on, in chunks of these sizes. The frame of a message is its `seq` as one byte.
     fn ring(first: u64, sizes: &[u8]) -> Ring {
         let mut ring = Ring::new(first - 1);
         let mut builder = ChunkBuilder::new(first);
@@ -185,7 +185,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_cursor_gets_the_rest_in_order_whatever_the_batches(
+        fn a_cursor_gets_all_later_messages_in_order_in_batches_of_any_size(
             sizes in prop::collection::vec(1u8..5, 0..12), from in 0u64..60, max_frames in 1usize..5, back in 0u64..60,
         ) {
             let ring = ring(1, &sizes);
@@ -204,9 +204,9 @@ mod tests {
             prop_assert_eq!(seen, (begin + 1..=until).collect::<Vec<_>>());
         }
 
-        /// Two sources may bring overlapping chunks of one log.
+        /// Own appends, the feed and reads may bring overlapping chunks.
         #[test]
-        fn a_chunk_is_cut_exactly(first in 1u64..20, size in 1u8..10, seq in 0u64..40) {
+        fn a_chunk_is_cut_after_any_seq(first in 1u64..20, size in 1u8..10, seq in 0u64..40) {
             let whole = ring(first, &[size]).chunks.remove(0).expect("one chunk");
             let last = whole.last();
             let cut = whole.after(seq);
@@ -220,7 +220,7 @@ mod tests {
         }
 
         #[test]
-        fn trimming_keeps_the_newest_and_says_what_it_covers(sizes in prop::collection::vec(1u8..5, 1..12), max in 0usize..60) {
+        fn trimming_keeps_the_newest_chunk_and_covers_what_is_left(sizes in prop::collection::vec(1u8..5, 1..12), max in 0usize..60) {
             let mut ring = ring(1, &sizes);
             ring.trim(max);
             prop_assert!(ring.bytes() <= max || ring.chunks.len() == 1);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_that_does_not_follow_begins_the_ring_anew() {
+    fn a_chunk_behind_a_gap_empties_the_ring_first() {
         let mut first = ring(1, &[2]);
         let later = ring(9, &[1]);
         first.push(later.chunks[0].clone());

@@ -1,4 +1,4 @@
-//! One room: its log's newest part, its head, and who is in it.
+//! One room: its head, the newest part of its log, and its members.
 
 use crate::ring::{Chunk, Ring};
 use crate::thread_cache;
@@ -10,24 +10,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long what the store said about a room's oldest message is believed.
+/// How long a room's span is used before the store is asked again.
 const SPAN_FRESH: Duration = Duration::from_secs(1);
 
-/// A room that somebody uses.
+/// A room in memory.
 ///
-/// Two locks, never held together: publishing appends under the first and notifies under the second, joining enters
-/// under the second and reads the head under the first. Whichever way the two interleave, a message that is published is
-/// either before the member's cursor or notified to it.
+/// There are two locks, never held together. Publishing appends under the first and notifies under the second; joining enters
+/// under the second and reads the head under the first. In every interleaving a published message is either before the new
+/// member's cursor or notified to it.
 #[derive(Debug)]
 pub(crate) struct Room {
-    /// Tells this room from every other that there is, was or will be.
+    /// Unique within the process, and never used again.
     key: u64,
     name: Arc<str>,
-    /// The newest published `seq`; readable without a lock.
+    /// The newest published `seq`, readable without a lock.
     head: AtomicU64,
     log: RwLock<Log>,
     members: Mutex<Slab<Arc<Connection>>>,
-    /// The newest `seq` that the sequencer knows to be stored; ahead of `head` until it is published.
+    /// The newest `seq` that the sequencer knows to be stored, ahead of `head` until it is published.
     committed: AtomicU64,
 }
 
@@ -35,24 +35,32 @@ pub(crate) struct Room {
 struct Log {
     ring: Ring,
     first: u64,
-    /// When the store was last asked; `None`: never.
-    asked: Option<Instant>,
-    /// The newest `seq` that was heard of before anything else was known.
-    heard: u64,
+    /// When the span was last read; `None` until the room is loaded.
+    loaded: Option<Instant>,
+    /// The newest `seq` that the feed announced before the room was loaded.
+    announced: u64,
 }
 
-/// The bytes of all rings together, and their bounds.
+/// The memory of all rings, and its limits in bytes.
 #[derive(Debug)]
 pub(crate) struct RingBudget {
-    pub(crate) per_room: usize,
-    pub(crate) total: usize,
-    pub(crate) used: AtomicUsize,
+    per_room: usize,
+    total: usize,
+    used: AtomicUsize,
 }
 
 impl RingBudget {
-    /// What a ring may keep now: little once all rings together have reached their bound.
+    pub(crate) fn new(per_room: usize, total: usize) -> Self {
+        Self { per_room, total, used: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// The bytes that a ring may keep now. While all rings together exceed their limit, it keeps its newest chunk only.
     fn allowance(&self) -> usize {
-        if self.used.load(Ordering::Relaxed) > self.total { 0 } else { self.per_room }
+        if self.used() > self.total { 0 } else { self.per_room }
     }
 
     fn account(&self, before: usize, after: usize) {
@@ -68,7 +76,7 @@ impl Room {
             key: KEYS.fetch_add(1, Ordering::Relaxed),
             name,
             head: AtomicU64::new(0),
-            log: RwLock::new(Log { ring: Ring::new(0), first: 1, asked: None, heard: 0 }),
+            log: RwLock::new(Log { ring: Ring::new(0), first: 1, loaded: None, announced: 0 }),
             members: Mutex::default(),
             committed: AtomicU64::new(0),
         }
@@ -78,51 +86,51 @@ impl Room {
         &self.name
     }
 
-    /// No other room of this process has it, not even one of the same name later.
+    /// Unique within the process: a later room of the same name has another key.
     pub(crate) fn key(&self) -> u64 {
         self.key
     }
 
     /// The newest published `seq`.
     pub(crate) fn head(&self) -> u64 {
-        // Read after the session has said that it rests: a later publication notifies it.
+        // Read after the session has asked for notifications: a later publication notifies it.
         self.head.load(Ordering::Acquire)
     }
 
-    /// Whether the store has ever been asked about this room.
+    /// Whether the room's span has been read from the store.
     pub(crate) fn is_loaded(&self) -> bool {
-        self.log().asked.is_some()
+        self.log().loaded.is_some()
     }
 
-    /// Whether what is known of its oldest message is recent.
+    /// Whether the span was read recently.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.log().asked.is_some_and(|asked| asked.elapsed() < SPAN_FRESH)
+        self.log().loaded.is_some_and(|loaded| loaded.elapsed() < SPAN_FRESH)
     }
 
-    /// Takes over what the store says. The head is taken once: from then on it moves by publication only. Returns the newest
-    /// `seq` that was heard of before: if the store answered earlier than that, there is something to be read.
+    /// Takes over a span read from the store. The head is taken over once; after that only publishing moves it. Returns the newest `seq`
+    /// that the feed announced before: if the span is older than that, there is something to read.
     pub(crate) fn load(&self, span: Span) -> u64 {
         let mut log = self.log_mut();
-        if log.asked.is_none() {
+        if log.loaded.is_none() {
             log.ring = Ring::new(span.head);
             self.head.store(span.head, Ordering::Release);
         }
         log.first = span.first;
-        log.asked = Some(Instant::now());
-        log.heard
+        log.loaded = Some(Instant::now());
+        log.announced
     }
 
-    /// Says whether the store has been asked; if not, notes for whoever is asking that it has messages up to `seq`.
-    pub(crate) fn is_loaded_or_hears(&self, seq: u64) -> bool {
+    /// The store has messages up to `seq`. Returns whether the room is loaded; if not, [`load`](Self::load) will return the `seq`.
+    pub(crate) fn announce(&self, seq: u64) -> bool {
         let mut log = self.log_mut();
-        if log.asked.is_none() {
-            log.heard = log.heard.max(seq);
+        if log.loaded.is_none() {
+            log.announced = log.announced.max(seq);
         }
-        log.asked.is_some()
+        log.loaded.is_some()
     }
 
-    /// Appends committed messages and wakes the members who had everything before them. What is published already is cut off.
-    /// For the sequencer alone.
+    /// Appends stored messages and notifies the members. Messages that are published already are cut off. Called by the sequencer
+    /// only.
     pub(crate) fn publish(&self, chunks: Vec<Chunk>, budget: &RingBudget) {
         let mut log = self.log_mut();
         let before = log.ring.bytes();
@@ -138,7 +146,7 @@ impl Room {
         notify_all(self.members().iter().map(|(_, member)| member));
     }
 
-    /// Passes over messages up to `seq` that are no longer stored. For the sequencer alone.
+    /// Moves the head over removed messages up to `seq`. Called by the sequencer only.
     pub(crate) fn skip_to(&self, seq: u64, budget: &RingBudget) {
         let mut log = self.log_mut();
         if seq > self.head() {
@@ -150,38 +158,39 @@ impl Room {
         notify_all(self.members().iter().map(|(_, member)| member));
     }
 
-    /// Forgets the ring: everything in it is in the store.
+    /// Frees the ring's memory: all messages in it can be read from the store.
     pub(crate) fn forget(&self, budget: &RingBudget) {
         let mut log = self.log_mut();
         budget.account(log.ring.bytes(), 0);
         log.ring.clear();
     }
 
-    /// Lets a connection in. Returns its place, and the span at that moment: everything later will be notified.
+    /// Adds a member. Returns its slot and the span at that moment; later messages are notified.
     pub(crate) fn enter(&self, connection: &Arc<Connection>) -> (u32, Span) {
-        let place = self.members().insert(Arc::clone(connection));
-        let place = u32::try_from(place).expect("a process has fewer connections than that");
+        let slot = self.members().insert(Arc::clone(connection));
+        let slot = u32::try_from(slot).expect("a process has fewer than 2^32 connections");
         let log = self.log();
         let head = self.head();
-        (place, Span { first: log.first.min(head + 1), head })
+        (slot, Span { first: log.first.min(head + 1), head })
     }
 
-    pub(crate) fn exit(&self, place: u32) {
+    /// Removes the member in a slot.
+    pub(crate) fn exit(&self, slot: u32) {
         let mut members = self.members();
-        members.remove(place as usize);
+        members.remove(slot as usize);
         if members.is_empty() {
             members.shrink_to_fit();
         }
     }
 
-    /// Pulls what the ring has after `cursor`; `None` when it does not reach back that far.
+    /// Pulls the messages after `cursor`, up to `until`, from the ring. Returns how many, or `None` if the ring begins later.
     pub(crate) fn pull(&self, cursor: &mut u64, until: u64, batch: &mut Batch) -> Option<u64> {
         let (after, before) = (*cursor, batch.frames().len());
-        let upto = self.head().min(until);
-        if let Some(frames) = thread_cache::find(self.key, after, upto) {
+        let up_to = self.head().min(until);
+        if let Some(frames) = thread_cache::find(self.key, after, up_to) {
             batch.push(frames);
-            *cursor = upto;
-            return Some(upto - after);
+            *cursor = up_to;
+            return Some(up_to - after);
         }
         let log = self.log();
         let pulled = log.ring.covers(after).then(|| log.ring.pull(cursor, until, batch));
@@ -192,12 +201,12 @@ impl Room {
         pulled
     }
 
-    /// Whether the ring has what comes after `cursor`.
+    /// Whether the ring reaches back to `cursor`.
     pub(crate) fn covers(&self, cursor: u64) -> bool {
         self.log().ring.covers(cursor)
     }
 
-    /// For the sequencer alone: the newest stored `seq` that it knows of.
+    /// The newest `seq` known to be stored. Called by the sequencer only.
     pub(crate) fn committed(&self) -> u64 {
         self.committed.load(Ordering::Relaxed).max(self.head())
     }

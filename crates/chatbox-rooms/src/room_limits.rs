@@ -1,15 +1,16 @@
-//! How many different rooms a user may turn to within a minute: each costs a place in memory, and a look at the store.
+//! Limits how many different rooms a user joins or sends to within a minute: each costs memory and a read of the store.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// For how long a room counts.
+/// The length of a window.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Counts the different rooms of each user, over all of the user's connections, in windows of a minute that are the same for all.
+/// Counts the different rooms of each user, over all of the user's connections. All users share the same windows of a minute.
 #[derive(Debug)]
 pub(crate) struct RoomLimits {
     per_minute: u32,
@@ -17,13 +18,13 @@ pub(crate) struct RoomLimits {
     window: Mutex<Window>,
 }
 
-/// Users and rooms are known by their hashes, which nobody can choose: two that are taken for one do no harm.
+/// One window. Users and rooms are stored as hashes with a random key; a collision merely undercounts.
 #[derive(Debug)]
 struct Window {
     began: Instant,
-    /// How many rooms each user has turned to.
+    /// Number of rooms by hash of the user.
     counts: HashMap<u64, u32>,
-    /// Which ones: hashes of a user and a room.
+    /// The rooms counted, as hashes of user and room.
     rooms: HashSet<u64>,
 }
 
@@ -34,18 +35,15 @@ impl Window {
 }
 
 impl RoomLimits {
-    pub(crate) fn new(per_minute: usize) -> Self {
-        Self {
-            per_minute: u32::try_from(per_minute).unwrap_or(u32::MAX),
-            hasher: RandomState::new(),
-            window: Mutex::new(Window::new(Instant::now())),
-        }
+    pub(crate) fn new(per_minute: NonZeroUsize) -> Self {
+        let per_minute = u32::try_from(per_minute.get()).unwrap_or(u32::MAX);
+        Self { per_minute, hasher: RandomState::new(), window: Mutex::new(Window::new(Instant::now())) }
     }
 
-    /// Counts a room that `user` turns to.
+    /// Counts a request of `user` that concerns `room`.
     ///
     /// # Errors
-    /// How long to wait until there may be another one.
+    /// The time until the next window, if the user has reached the limit and the room was not counted before.
     pub(crate) fn check(&self, user: &str, room: &str, now: Instant) -> Result<(), Duration> {
         let both = self.hasher.hash_one((user, room));
         let mut window = self.current(now);
@@ -61,7 +59,7 @@ impl RoomLimits {
         Ok(())
     }
 
-    /// Gives back the memory of a minute that is over. To be called now and then, for the case that nobody turns to a room.
+    /// Frees the memory of a window that is over. Needed only while no requests come.
     pub(crate) fn forget(&self, now: Instant) {
         drop(self.current(now));
     }
@@ -81,21 +79,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_may_turn_to_so_many_rooms_a_minute() {
-        let limits = RoomLimits::new(2);
+    fn rooms_beyond_the_limit_are_refused_until_the_next_window() {
+        let limits = RoomLimits::new(const { NonZeroUsize::new(2).unwrap() });
         let start = limits.window.lock().unwrap().began;
         let check = |user, room, second| limits.check(user, room, start + Duration::from_secs(second));
         assert_eq!(check("alice", "a", 0), Ok(()));
         assert_eq!(check("alice", "b", 10), Ok(()));
         assert_eq!(check("alice", "c", 20), Err(Duration::from_secs(40)));
-        assert_eq!(check("alice", "a", 30), Ok(()), "a room that counts already");
+        assert_eq!(check("alice", "a", 30), Ok(()), "a room that was counted before");
         assert_eq!(check("bob", "c", 30), Ok(()));
         assert_eq!(check("alice", "c", 60), Ok(()));
     }
 
     #[test]
-    fn a_minute_that_is_over_takes_no_memory() {
-        let limits = RoomLimits::new(1);
+    fn a_window_that_is_over_takes_no_memory() {
+        let limits = RoomLimits::new(NonZeroUsize::MIN);
         let start = limits.window.lock().unwrap().began;
         for index in 0..1_000 {
             limits.check(&index.to_string(), "a", start).unwrap();

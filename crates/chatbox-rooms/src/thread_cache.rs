@@ -1,8 +1,8 @@
-//! The run of frames that this thread's members pulled last.
+//! A cache of one entry for each thread: the frames that one of its members pulled last.
 //!
-//! Members who have caught up all want the same: what has just been published. The first of a thread takes it out of the ring, the others
-//! take it from here, without the ring's lock, and with a reference count that no other thread changes. A thread keeps one run
-//! until another takes its place: one chunk of a ring at most.
+//! All members that have caught up pull the same frames, those just published. The first member of a thread takes them from the ring,
+//! the others from this cache: without the ring's lock, and with a reference count that no other thread touches. An
+//! entry is at most one chunk of a ring, and is kept until the next one replaces it.
 
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -12,26 +12,26 @@ thread_local! {
 }
 
 struct Run {
-    /// The key of a room, which no other room ever has.
+    /// The key of the room.
     room: u64,
     after: u64,
-    upto: u64,
+    up_to: u64,
     frames: Bytes,
 }
 
-/// The frames of a room's messages after `after` up to `upto`, if those are what was kept last.
-pub(crate) fn find(room: u64, after: u64, upto: u64) -> Option<Bytes> {
+/// The frames of a room's messages after `after` up to `up_to`, if they are the cached ones.
+pub(crate) fn find(room: u64, after: u64, up_to: u64) -> Option<Bytes> {
     LAST.with_borrow(|last| {
-        let run = last.as_ref().filter(|run| (run.room, run.after, run.upto) == (room, after, upto))?;
+        let run = last.as_ref().filter(|run| (run.room, run.after, run.up_to) == (room, after, up_to))?;
         Some(run.frames.clone())
     })
 }
 
-/// Keeps them for this thread.
-pub(crate) fn keep(room: u64, after: u64, upto: u64, frames: &Bytes) {
-    // A reference of its own to the same bytes: the ring's is counted by all threads.
+/// Caches frames for this thread.
+pub(crate) fn keep(room: u64, after: u64, up_to: u64, frames: &Bytes) {
+    // A reference count of its own for the same bytes: the count of the ring's is shared by all threads.
     let frames = Bytes::from_owner(frames.clone());
-    LAST.set(Some(Run { room, after, upto, frames }));
+    LAST.set(Some(Run { room, after, up_to, frames }));
 }
 
 #[cfg(test)]
@@ -39,21 +39,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_very_same_run_is_found_and_only_until_another_is_kept() {
+    fn only_the_same_run_is_found_until_another_replaces_it() {
         let frames = Bytes::from(vec![1, 2, 3]);
         keep(7, 4, 6, &frames);
         assert_eq!(find(7, 4, 6), Some(frames.clone()));
-        for (room, after, upto) in [(8, 4, 6), (7, 3, 6), (7, 5, 6), (7, 4, 5), (7, 4, 7)] {
-            assert_eq!(find(room, after, upto), None, "{room} {after} {upto}");
+        for (room, after, up_to) in [(8, 4, 6), (7, 3, 6), (7, 5, 6), (7, 4, 5), (7, 4, 7)] {
+            assert_eq!(find(room, after, up_to), None, "{room} {after} {up_to}");
         }
         keep(8, 4, 6, &Bytes::new());
         assert_eq!(find(7, 4, 6), None);
-        // Neither does the thread hold on to it any more.
+        // The thread has dropped its reference.
         assert!(frames.is_unique());
     }
 
     #[test]
-    fn what_one_thread_keeps_is_not_another_s() {
+    fn threads_do_not_share_their_caches() {
         keep(1, 0, 1, &Bytes::from_static(b"x"));
         let found = std::thread::spawn(|| find(1, 0, 1)).join();
         assert_eq!(found.expect("the thread ends"), None);

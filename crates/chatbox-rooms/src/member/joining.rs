@@ -1,43 +1,43 @@
-//! A `join` whose room has to be looked up first.
+//! A `join` that waits for the store.
 
+use crate::handle::Handle;
 use crate::room::Room;
-use crate::rooms::Shared;
 use chatbox_store::{BoxFuture, Span, StoreError};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// A join on its way.
+/// A `join` and its room.
 pub(super) struct Joining {
     room: Arc<Room>,
     after: Option<u64>,
     last: Option<u64>,
-    /// Present while the store is asked.
-    asking: Option<BoxFuture<'static, Result<(), StoreError>>>,
+    /// Present while the store is asked for the room's span.
+    refresh: Option<BoxFuture<'static, Result<(), StoreError>>>,
 }
 
-/// The `after` of a join lies beyond the head: the client has seen what this store does not have.
+/// The `after` of a join lies beyond the head: the client has seen messages that the store does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BeyondHead;
 
 impl Joining {
-    /// Looks the room up. The store is asked, unless it was a moment ago. It is asked in any case when the client has seen more
-    /// than this process: that may be behind the one that the client was connected to before.
-    pub(super) fn new(shared: &Arc<Shared>, room: &str, after: Option<u64>, last: Option<u64>) -> Self {
-        let room = shared.room(room);
+    /// Looks up the room. Its span is read from the store unless that was done recently. It is always read when the client has seen more
+    /// than this process, which may be behind the process that the client was connected to before.
+    pub(super) fn new(handle: &Arc<Handle>, room: &str, after: Option<u64>, last: Option<u64>) -> Self {
+        let room = handle.context.rooms.room(room);
         let known = room.is_fresh() && after.is_none_or(|after| after <= room.head());
         let wanted = after.unwrap_or(0);
-        let (shared, asked) = (Arc::clone(shared), Arc::clone(&room));
-        let asking = (!known)
-            .then(|| -> BoxFuture<'static, _> { Box::pin(async move { shared.refresh(&asked, wanted).await }) });
-        Self { room, after, last, asking }
+        let (handle, refreshed) = (Arc::clone(handle), Arc::clone(&room));
+        let refresh = (!known)
+            .then(|| -> BoxFuture<'static, _> { Box::pin(async move { handle.refresh(&refreshed, wanted).await }) });
+        Self { room, after, last, refresh }
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.asking.is_none()
+        self.refresh.is_none()
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StoreError>> {
-        self.asking.as_mut().map_or(Poll::Ready(Ok(())), |asking| asking.as_mut().poll(cx))
+        self.refresh.as_mut().map_or(Poll::Ready(Ok(())), |refresh| refresh.as_mut().poll(cx))
     }
 
     pub(super) fn room(&self) -> &Arc<Room> {
@@ -48,7 +48,7 @@ impl Joining {
         self.after
     }
 
-    /// Up to where the client has seen everything, given what is stored.
+    /// The cursor to begin with, given the room's span.
     pub(super) fn begin(&self, span: Span) -> Result<u64, BeyondHead> {
         let gone = span.first - 1;
         match (self.after, self.last) {
@@ -66,7 +66,7 @@ mod tests {
 
     fn begin(after: Option<u64>, last: Option<u64>) -> Result<u64, BeyondHead> {
         let room = Arc::new(Room::new("r".into()));
-        Joining { room, after, last, asking: None }.begin(Span { first: 11, head: 20 })
+        Joining { room, after, last, refresh: None }.begin(Span { first: 11, head: 20 })
     }
 
     #[test]

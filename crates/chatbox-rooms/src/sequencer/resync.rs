@@ -1,9 +1,10 @@
-//! Rooms of which the store may know more than this process, and the reads that find out.
+//! Rooms whose log may be ahead of this process, and the reads that bring them up to date.
 
-use super::queue::CatchUp;
+use crate::context::Context;
+use crate::page::{self, Page};
+use crate::queue::CatchUp;
 use crate::room::Room;
-use crate::rooms::Shared;
-use chatbox_store::{BoxFuture, StoreError, Stored};
+use chatbox_store::{BoxFuture, StoreError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::collections::{HashMap, VecDeque};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// How many messages one read fetches.
+/// Messages in one page.
 const PAGE: usize = 512;
 
 /// How many rooms are read at the same time.
@@ -21,47 +22,45 @@ const READS: usize = 32;
 /// The pause after a failed read.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Nothing is appended to a room in doubt: where its log ends has to be known first. Each is read, a page at a time, beside
-/// everything else that goes on.
+/// Rooms that are being resynchronised. Nothing is appended to them until their head is known. Each is read a page at a time, beside
+/// everything else.
 #[derive(Default)]
 pub(super) struct Resync {
-    rooms: HashMap<u64, Doubt>,
-    /// To be read when there is a place.
+    rooms: HashMap<u64, RoomResync>,
+    /// Rooms to be read next.
     queued: VecDeque<Arc<Room>>,
     reading: FuturesUnordered<BoxFuture<'static, Read>>,
-    /// Could not be read, and when to try again.
+    /// Rooms that could not be read, and when they are read again.
     failed: Vec<Arc<Room>>,
     retry_at: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Doubt {
-    /// Over once the room's head is there. `None`: once the store has nothing more.
-    upto: Option<u64>,
-    /// It is about more than what the read that runs can see.
+struct RoomResync {
+    /// Ends when the room's head has reached this. `None`: when the store has no more messages.
+    up_to: Option<u64>,
+    /// The read under way may have begun too early: another one has to follow.
     again: bool,
-    waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
+    requests: Vec<oneshot::Sender<Result<(), StoreError>>>,
 }
 
-/// What came of reading a room.
+/// The outcome of reading a room.
 pub(super) type Read = (Arc<Room>, Result<Found, StoreError>);
 
-/// What one read found.
+/// What a read found.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// Where the log ends: nothing was known of the room. A later message may have been heard of before: the newest, or 0.
+    /// The head of a room that was not loaded.
     Head {
-        /// The newest `seq` that was heard of.
-        heard: u64,
+        /// The newest `seq` that the feed has announced meanwhile, or 0.
+        announced: u64,
     },
-    /// The messages after the newest that is known. Empty when there are none.
-    Messages(Vec<Stored>),
-    /// No message after the newest that is known, because they were removed up to this `seq`.
-    Gone(u64),
+    /// What follows the newest message that is known.
+    Page(Page),
 }
 
 impl Resync {
-    /// Whether the room's head is known. If it is not, it will be.
+    /// Whether the room's head is known. If the room is not loaded, this begins to load it.
     pub(super) fn is_clear(&mut self, room: &Arc<Room>) -> bool {
         if !room.is_loaded() {
             self.begin(room, Some(0));
@@ -69,32 +68,32 @@ impl Resync {
         !self.rooms.contains_key(&room.key())
     }
 
-    /// The store has messages up to `upto`; or nobody knows up to where.
-    pub(super) fn begin(&mut self, room: &Arc<Room>, upto: Option<u64>) {
+    /// Begins to read a room: up to a `seq` that the store is known to have, or until there are no more messages.
+    pub(super) fn begin(&mut self, room: &Arc<Room>, up_to: Option<u64>) {
         let queued = &mut self.queued;
-        let doubt = self.rooms.entry(room.key()).or_insert_with(|| {
+        let resync = self.rooms.entry(room.key()).or_insert_with(|| {
             queued.push_back(Arc::clone(room));
-            Doubt { upto: Some(0), again: false, waiting: Vec::new() }
+            RoomResync { up_to: Some(0), again: false, requests: Vec::new() }
         });
-        doubt.upto = doubt.upto.and_then(|before| upto.map(|upto| upto.max(before)));
-        doubt.again |= upto.is_none();
+        resync.up_to = resync.up_to.and_then(|before| up_to.map(|up_to| up_to.max(before)));
+        resync.again |= up_to.is_none();
     }
 
-    /// Sees to a request.
-    pub(super) fn catch_up(&mut self, CatchUp { room, upto, done }: CatchUp) {
-        if room.is_loaded() && room.head() >= upto {
-            // Whoever asked may be gone.
+    /// Takes a request, and answers it when the room's head has been reached.
+    pub(super) fn catch_up(&mut self, CatchUp { room, up_to, done }: CatchUp) {
+        if room.is_loaded() && room.head() >= up_to {
+            // The receiver may have been dropped.
             let _ = done.send(Ok(()));
             return;
         }
-        self.begin(&room, Some(upto));
-        if let Some(doubt) = self.rooms.get_mut(&room.key()) {
-            doubt.waiting.push(done);
+        self.begin(&room, Some(up_to));
+        if let Some(resync) = self.rooms.get_mut(&room.key()) {
+            resync.requests.push(done);
         }
     }
 
-    /// Begins as many reads as may run.
-    pub(super) fn start(&mut self, shared: &Arc<Shared>, now: Instant) {
+    /// Starts as many reads as may run at the same time.
+    pub(super) fn start(&mut self, context: &Arc<Context>, now: Instant) {
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
             self.queued.extend(self.failed.drain(..));
@@ -102,9 +101,9 @@ impl Resync {
         while self.reading.len() < READS
             && let Some(room) = self.queued.pop_front()
         {
-            if let Some(doubt) = self.rooms.get_mut(&room.key()) {
-                doubt.again = false;
-                self.reading.push(Box::pin(read(Arc::clone(shared), room, doubt.upto)));
+            if let Some(resync) = self.rooms.get_mut(&room.key()) {
+                resync.again = false;
+                self.reading.push(Box::pin(read(Arc::clone(context), room)));
             }
         }
     }
@@ -117,29 +116,29 @@ impl Resync {
         }
     }
 
-    /// When a read that failed is tried again.
+    /// When failed reads are repeated.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retry_at
     }
 
-    /// A read has ended, and what it found is published. `exhausted`: the store had nothing more.
+    /// A read has ended and its messages are published. `exhausted`: the store had no more.
     pub(super) fn on_read(&mut self, room: Arc<Room>, exhausted: bool) {
         let key = room.key();
-        let Some(doubt) = self.rooms.get(&key) else { return };
-        let reached = room.is_loaded() && doubt.upto.is_some_and(|upto| room.head() >= upto);
-        if !reached && (doubt.again || !exhausted) {
+        let Some(resync) = self.rooms.get(&key) else { return };
+        let reached = room.is_loaded() && resync.up_to.is_some_and(|up_to| room.head() >= up_to);
+        if !reached && (resync.again || !exhausted) {
             return self.queued.push_back(room);
         }
-        let waiting = self.rooms.remove(&key).map(|doubt| doubt.waiting);
-        for done in waiting.into_iter().flatten() {
+        let requests = self.rooms.remove(&key).map(|resync| resync.requests);
+        for done in requests.into_iter().flatten() {
             let _ = done.send(Ok(()));
         }
     }
 
     /// A read has failed.
     pub(super) fn on_error(&mut self, room: Arc<Room>, error: &StoreError, now: Instant) {
-        if let Some(doubt) = self.rooms.get_mut(&room.key()) {
-            for done in doubt.waiting.drain(..) {
+        if let Some(resync) = self.rooms.get_mut(&room.key()) {
+            for done in resync.requests.drain(..) {
                 let _ = done.send(Err(error.clone()));
             }
         }
@@ -148,22 +147,14 @@ impl Resync {
     }
 }
 
-/// Reads what comes after the newest message that is known, within [`Options::store_timeout`](crate::Options::store_timeout).
-async fn read(shared: Arc<Shared>, room: Arc<Room>, upto: Option<u64>) -> Read {
-    let found = shared.in_time(async {
-        if !room.is_loaded() {
-            let heard = room.load(shared.store.span(room.name()).await?);
-            return Ok(Found::Head { heard });
+/// Loads a room, or reads what follows its newest known message, within [`Options::store_timeout`](crate::Options::store_timeout).
+async fn read(context: Arc<Context>, room: Arc<Room>) -> Read {
+    let found = context.in_time(async {
+        if room.is_loaded() {
+            return Ok(Found::Page(page::read(&*context.store, room.name(), room.committed(), PAGE).await?));
         }
-        let committed = room.committed();
-        let stored = shared.store.read(room.name(), committed, PAGE).await?;
-        if stored.is_empty() && upto.is_some_and(|upto| upto > committed) {
-            let gone = shared.store.span(room.name()).await?.first - 1;
-            if gone > committed {
-                return Ok(Found::Gone(gone));
-            }
-        }
-        Ok(Found::Messages(stored))
+        let announced = room.load(context.store.span(room.name()).await?);
+        Ok(Found::Head { announced })
     });
     let found = found.await;
     (room, found)

@@ -1,12 +1,12 @@
 //! The end of a connection, and of the rooms.
 
-use crate::harness::{FlakyStore, Mood, World};
-use chatbox_rooms::{Options, Totals};
+use crate::harness::{FlakyStore, Mode, World};
+use chatbox_rooms::Options;
 use chatbox_store::Store;
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
-async fn a_closing_member_gets_what_was_queued_and_nothing_that_came_later() {
+async fn a_closing_member_gets_what_was_queued_and_nothing_later() {
     let world = World::new();
     let (mut alice, mut bob) = (world.connect("alice"), world.connect("bob"));
     bob.enter("r").await;
@@ -23,8 +23,8 @@ async fn a_closing_member_gets_what_was_queued_and_nothing_that_came_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_queued_for_a_closing_member_is_there_when_its_room_has_moved_on() {
-    let options = Options { ring_bytes: 1_000, ..Options::default() };
+async fn a_closing_member_gets_what_was_queued_after_the_ring_has_moved_on() {
+    let options = Options::default().with_ring_bytes(1_000);
     let world = World::over(FlakyStore::new(), options);
     let (mut alice, mut bob) = (world.connect("alice"), world.connect("bob"));
     bob.enter("r").await;
@@ -32,7 +32,7 @@ async fn what_was_queued_for_a_closing_member_is_there_when_its_room_has_moved_o
         alice.send("r", &id.to_string(), "queued").await;
         assert!(alice.answer().await.is_ok());
     }
-    // It cannot write now, and so pulls nothing.
+    // Its peer does not read, so nothing is pulled.
     let _closing = bob.close();
     for id in 5..50 {
         alice.send("r", &id.to_string(), "too late").await;
@@ -51,7 +51,7 @@ async fn closing_the_rooms_stores_and_acks_what_was_accepted() {
     let mut alice = world.connect("alice");
     alice.send("r", "0", "warm").await;
     assert!(alice.answer().await.is_ok());
-    store.set(Mood::Hang);
+    store.set(Mode::Hang);
     for id in 1..=50 {
         alice.send("r", &id.to_string(), "accepted").await;
     }
@@ -59,9 +59,9 @@ async fn closing_the_rooms_stores_and_acks_what_was_accepted() {
     let closing = tokio::spawn(async move { rooms.close().await });
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!closing.is_finished());
-    store.set(Mood::Obey);
+    store.set(Mode::Normal);
     closing.await.expect("closed");
-    assert_eq!(world.rooms.totals(), Totals { accepted: 51, acked: 51, rejected: 0 });
+    assert_eq!(world.totals(), (51, 51, 0));
     assert_eq!(store.inner.span("r").await.expect("readable").head, 51);
     alice.send("r", "late", "refused").await;
     for _ in 0..50 {

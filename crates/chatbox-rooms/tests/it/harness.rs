@@ -1,4 +1,4 @@
-//! Clients without a transport, and a store that can be told to misbehave.
+//! Clients without a transport, and a store with faults on demand.
 
 use chatbox_core::{Batch, CloseCode, CloseReason, Closing, Lease, RateLimits, Registry, Source};
 use chatbox_protocol::{ErrorCode, ServerMessage};
@@ -20,7 +20,7 @@ fn line(text: &str, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// Rooms over a store, and whoever connects to them.
+/// Rooms over a store, and a registry of connections.
 pub(crate) struct World {
     pub(crate) rooms: Rooms,
     registry: Registry,
@@ -41,6 +41,12 @@ impl World {
         Self { rooms: Rooms::new(store, "server-1", rates, options, line), registry: Registry::new(limits, ()) }
     }
 
+    /// Messages accepted, acked and rejected.
+    pub(crate) fn totals(&self) -> (u64, u64, u64) {
+        let totals = self.rooms.totals();
+        (totals.accepted, totals.acked, totals.rejected)
+    }
+
     pub(crate) fn connect(&self, user: &str) -> Client {
         self.connect_with(user, None)
     }
@@ -52,7 +58,7 @@ impl World {
     }
 }
 
-/// One connection, read only when the test asks.
+/// One connection. It is pulled only when the test asks for something.
 pub(crate) struct Client {
     pub(crate) member: Member,
     pub(crate) lease: Lease,
@@ -100,7 +106,7 @@ impl Client {
         self.seen.extend(text.lines().map(str::to_owned));
     }
 
-    /// The next line that the client is sent.
+    /// The next line for the client.
     pub(crate) async fn line(&mut self) -> String {
         let next = poll_fn(|cx| {
             if self.seen.is_empty() {
@@ -108,7 +114,7 @@ impl Client {
             }
             self.seen.pop_front().map_or(Poll::Pending, Poll::Ready)
         });
-        tokio::time::timeout(Duration::from_secs(60), next).await.expect("nothing came")
+        tokio::time::timeout(Duration::from_secs(60), next).await.expect("a line within a minute")
     }
 
     /// The lines up to and including the first that contains `mark`.
@@ -148,7 +154,7 @@ impl Client {
         }
     }
 
-    /// Everything that is there now.
+    /// Everything that can be pulled now.
     pub(crate) fn rest(&mut self) -> Vec<String> {
         let mut before = usize::MAX;
         while self.seen.len() != before {
@@ -158,7 +164,7 @@ impl Client {
         self.seen.drain(..).collect()
     }
 
-    /// Told to close by a drain.
+    /// Closes the connection like a drain.
     pub(crate) fn close(&mut self) -> Closing {
         self.member.on_closing();
         Closing {
@@ -168,26 +174,26 @@ impl Client {
     }
 }
 
-/// What a store is told to do.
+/// How a store behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mood {
-    Obey,
-    /// Answer every call with an error.
+pub(crate) enum Mode {
+    Normal,
+    /// Every call fails.
     Fail,
-    /// Answer appends with an error, after having stored them.
+    /// Appends are stored, then fail.
     StoreAndFail,
-    /// Answer nothing until told otherwise.
+    /// Calls are not answered until the mode changes.
     Hang,
 }
 
-/// A memory store that misbehaves on demand.
+/// A memory store with faults on demand.
 pub(crate) struct FlakyStore {
     pub(crate) inner: MemoryStore,
-    mood: watch::Sender<Mood>,
+    mode: watch::Sender<Mode>,
     pub(crate) appends: AtomicUsize,
-    /// So many reads to come show nothing, whatever is stored.
+    /// So many of the next reads find nothing, whatever is stored.
     pub(crate) blind: AtomicUsize,
-    /// How many reads there were.
+    /// Number of reads.
     pub(crate) reads: AtomicUsize,
     /// One read at a time, and each takes a moment.
     reader: Semaphore,
@@ -197,7 +203,7 @@ impl FlakyStore {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             inner: MemoryStore::new(),
-            mood: watch::Sender::new(Mood::Obey),
+            mode: watch::Sender::new(Mode::Normal),
             appends: AtomicUsize::new(0),
             blind: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
@@ -205,38 +211,38 @@ impl FlakyStore {
         })
     }
 
-    pub(crate) fn set(&self, mood: Mood) {
-        self.mood.send_replace(mood);
+    pub(crate) fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
     }
 
-    async fn settled(&self) -> Result<Mood, StoreError> {
-        let mood = *self.mood.subscribe().wait_for(|mood| *mood != Mood::Hang).await.expect("the store lives");
-        if mood == Mood::Fail { Err(unavailable()) } else { Ok(mood) }
+    async fn answers(&self) -> Result<Mode, StoreError> {
+        let mode = *self.mode.subscribe().wait_for(|mode| *mode != Mode::Hang).await.expect("the store lives");
+        if mode == Mode::Fail { Err(unavailable()) } else { Ok(mode) }
     }
 }
 
 fn unavailable() -> StoreError {
-    StoreError::Unavailable { store: "moody", source: Arc::new(io::Error::other("not in the mood")) }
+    StoreError::Unavailable { store: "flaky", source: Arc::new(io::Error::other("not now")) }
 }
 
 impl Store for FlakyStore {
     fn name(&self) -> &'static str {
-        "moody"
+        "flaky"
     }
 
     fn append(&self, batch: Arc<[Append]>) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
         self.appends.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
-            let mood = self.settled().await?;
+            let mode = self.answers().await?;
             let appended = self.inner.append(batch).await?;
-            if mood == Mood::StoreAndFail { Err(unavailable()) } else { Ok(appended) }
+            if mode == Mode::StoreAndFail { Err(unavailable()) } else { Ok(appended) }
         })
     }
 
     fn span(&self, room: &str) -> BoxFuture<'_, Result<Span, StoreError>> {
         let room = room.to_owned();
         Box::pin(async move {
-            self.settled().await?;
+            self.answers().await?;
             self.inner.span(&room).await
         })
     }
@@ -244,7 +250,7 @@ impl Store for FlakyStore {
     fn read(&self, room: &str, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>> {
         let room = room.to_owned();
         Box::pin(async move {
-            self.settled().await?;
+            self.answers().await?;
             self.reads.fetch_add(1, Ordering::Relaxed);
             let _turn = self.reader.acquire().await.expect("it is never closed");
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -1,4 +1,4 @@
-//! Joining, replay, leaving.
+//! Joins, replay and leaving.
 
 use crate::harness::World;
 use chatbox_protocol::ErrorCode;
@@ -7,7 +7,7 @@ use chatbox_store::MemoryStore;
 use std::sync::Arc;
 
 #[tokio::test(start_paused = true)]
-async fn a_client_is_greeted_and_sees_what_is_said_from_its_join_on() {
+async fn a_client_gets_welcome_and_then_the_messages_after_its_join() {
     let world = World::new();
     let mut alice = world.connect("alice");
     assert_eq!(
@@ -27,8 +27,8 @@ async fn a_client_is_greeted_and_sees_what_is_said_from_its_join_on() {
 
 #[tokio::test(start_paused = true)]
 async fn replay_runs_into_live_messages_without_a_gap_or_a_repeat() {
-    // A ring of nearly nothing: replay comes from the store, in pages.
-    let options = Options { ring_bytes: 1, ..Options::default() };
+    // With the smallest ring, replay comes from the store in pages.
+    let options = Options::default().with_ring_bytes(1);
     let world = World::over(Arc::new(MemoryStore::new()), options);
     let mut writer = world.connect("writer");
     for id in 0..700 {
@@ -62,7 +62,7 @@ async fn replay_runs_into_live_messages_without_a_gap_or_a_repeat() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_join_that_reaches_back_too_far_says_so_and_gets_the_rest() {
+async fn a_join_before_the_oldest_message_gets_history_gone_and_the_rest() {
     let world = World::new();
     let mut writer = world.connect("writer");
     for id in 0..1_200 {
@@ -80,8 +80,8 @@ async fn a_join_that_reaches_back_too_far_says_so_and_gets_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_joined_or_left_is_an_error_and_costs_nothing() {
-    let options = Options { rooms_per_connection: 2, ..Options::default() };
+async fn requests_that_cannot_be_carried_out_get_an_error_and_take_no_membership() {
+    let options = Options::default().with_rooms_per_connection(2.try_into().unwrap());
     let world = World::over(Arc::new(MemoryStore::new()), options);
     let mut alice = world.connect_with("alice", Some(Arc::new(|room: &str| !room.starts_with("staff"))));
     for (request, code) in [
@@ -108,7 +108,7 @@ async fn what_cannot_be_joined_or_left_is_an_error_and_costs_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_left_nothing_of_the_room_follows() {
+async fn after_left_no_message_of_the_room_follows() {
     let world = World::new();
     let (mut alice, mut bob) = (world.connect("alice"), world.connect("bob"));
     alice.enter("r").await;
@@ -122,10 +122,10 @@ async fn after_left_nothing_of_the_room_follows() {
     assert_eq!(alice.rest(), Vec::<String>::new());
 }
 
-/// Rooms number their messages alike: what one member has just pulled must not be taken for what another wants.
+/// The messages of all rooms have the same numbers: the cache of pulled frames must not mix them up.
 #[tokio::test(start_paused = true)]
-async fn members_of_rooms_that_look_alike_get_each_their_own() {
-    // Two processes' rooms of the same names, and two rooms in each.
+async fn members_of_rooms_with_equal_numbers_get_the_messages_of_their_own_room() {
+    // Rooms of the same names in two processes, and two rooms in each.
     let worlds = [World::new(), World::new()];
     let rooms = ["a", "b"];
     let mut sender = worlds.each_ref().map(|world| world.connect("sender"));

@@ -1,13 +1,14 @@
-//! Rooms driven as a transport drives them, in paused time, over stores that obey, fail, hang and are written to by others.
+//! Rooms driven the way a transport drives them, in paused time, over stores that fail, hang and have other writers.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod drain;
 mod faults;
-mod flaky;
 mod harness;
 mod joins;
 mod one_log;
+mod ownership;
+mod replica_store;
 mod replicas;
 mod sends;
 mod slow;

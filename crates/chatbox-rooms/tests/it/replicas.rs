@@ -1,7 +1,7 @@
 //! Several processes over one store.
 
-use crate::flaky::{Fate, Flaky};
 use crate::harness::World;
+use crate::replica_store::{Fate, ReplicaStore};
 use chatbox_protocol::ErrorCode;
 use chatbox_rooms::Options;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use tokio::time::sleep;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Worlds over stores of one log, which have begun to listen.
-async fn worlds(count: usize) -> (Vec<Arc<Flaky>>, Vec<World>) {
-    let stores = Flaky::replicas(count, 0);
+/// Worlds over stores of one log, once their feeds have begun.
+async fn worlds(count: usize) -> (Vec<Arc<ReplicaStore>>, Vec<World>) {
+    let stores = ReplicaStore::replicas(count, 0);
     let worlds = stores.iter().map(|store| World::over(store.clone(), Options::default())).collect();
-    // A feed begins by telling that it does not know what was before.
+    // A feed begins with `Lagged`.
     sleep(SECOND).await;
     (stores, worlds)
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_replica_stores_reaches_the_members_of_all_in_one_order() {
+async fn messages_of_one_replica_reach_the_members_of_all_in_one_order() {
     let (_, worlds) = worlds(3).await;
     let mut clients: Vec<_> = worlds.iter().map(|world| world.connect("user")).collect();
     let mut readers: Vec<_> = worlds.iter().map(|world| world.connect("reader")).collect();
@@ -36,13 +36,13 @@ async fn what_one_replica_stores_reaches_the_members_of_all_in_one_order() {
             assert_eq!(reader.seqs(1).await, [id as u64 + 1]);
         }
     }
-    // An id is known to all of them.
+    // An id that one replica has stored is a duplicate for all.
     clients[2].send("r", "0", "x").await;
     assert_eq!(clients[2].answer().await, Ok(1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_seen_more_than_a_lagging_replica_is_let_in_there() {
+async fn a_client_that_has_seen_more_than_a_lagging_replica_can_join_there() {
     let (stores, worlds) = worlds(2).await;
     let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
     there.enter("r").await;
@@ -53,12 +53,12 @@ async fn who_has_seen_more_than_a_lagging_replica_is_let_in_there() {
     }
     let mut resumed = worlds[1].connect("alice");
     resumed.join("r", r#","after":4"#).await;
-    assert_eq!(resumed.answer().await, Err(ErrorCode::BadMessage), "nobody can have seen that");
+    assert_eq!(resumed.answer().await, Err(ErrorCode::BadMessage), "not even stored");
     resumed.join("r", r#","after":2"#).await;
     let joined = resumed.until("joined").await.pop().unwrap();
     assert_eq!(joined, r#"{"type":"joined","room":"r","head":3,"first":1}"#);
     assert_eq!(resumed.seqs(1).await, [3]);
-    // Who was there already has it now, too, and only once.
+    // The other member has them now, too, and only once.
     stores[1].inner.release_news();
     here.send("r", "4", "x").await;
     assert_eq!(there.seqs(4).await, [1, 2, 3, 4]);
@@ -66,7 +66,7 @@ async fn who_has_seen_more_than_a_lagging_replica_is_let_in_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_room_that_nobody_used_for_a_while_is_not_stale() {
+async fn an_unused_room_is_not_stale_when_it_is_joined_again() {
     let (stores, worlds) = worlds(2).await;
     let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
     for (id, missed) in [(1, false), (2, true), (3, false)] {
@@ -88,17 +88,17 @@ async fn a_room_that_nobody_used_for_a_while_is_not_stale() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_appended_while_a_room_is_looked_up_is_not_missed() {
+async fn a_message_appended_while_a_room_is_loaded_is_not_missed() {
     let (stores, worlds) = worlds(2).await;
     let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
-    // The store answers that the room is empty; when that arrives, it is no longer so, and that was told before.
+    // The store answers that the room is empty. The feed announces a message before this answer arrives.
     stores[1].span_takes.store(100, Ordering::Relaxed);
     there.join("r", "").await;
     there.rest();
     here.send("r", "1", "x").await;
     assert_eq!(here.answer().await, Ok(1));
     let joined = there.until("joined").await.pop().unwrap();
-    // Told one way or the other, without anybody sending anything more.
+    // It arrives one way or the other, without a further message.
     if joined.contains(r#""head":0"#) {
         assert_eq!(there.seqs(1).await, [1]);
     } else {
@@ -107,7 +107,7 @@ async fn what_is_appended_while_a_room_is_looked_up_is_not_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_news_missed_is_read() {
+async fn after_the_feed_has_lagged_the_room_is_read() {
     let (stores, worlds) = worlds(2).await;
     let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
     there.enter("r").await;
@@ -122,12 +122,12 @@ async fn what_the_news_missed_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gap_in_the_news_is_read() {
+async fn a_gap_in_the_feed_is_read() {
     let (stores, worlds) = worlds(2).await;
     let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
     there.enter("r").await;
     for id in 1..=4 {
-        stores[1].deaf.store(id == 2 || id == 3, Ordering::Relaxed);
+        stores[1].feed_drops.store(id == 2 || id == 3, Ordering::Relaxed);
         here.send("r", &id.to_string(), "x").await;
         assert_eq!(here.answer().await, Ok(id));
         sleep(Duration::from_millis(1)).await;
@@ -136,7 +136,7 @@ async fn a_gap_in_the_news_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn news_is_told_while_an_append_hangs_and_its_own_room_goes_on_too() {
+async fn the_feed_is_published_while_an_append_hangs_also_in_the_same_room() {
     let (stores, worlds) = worlds(2).await;
     let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
     for room in ["r", "s"] {
@@ -147,14 +147,14 @@ async fn news_is_told_while_an_append_hangs_and_its_own_room_goes_on_too() {
     for (room, seq) in [("r", 1), ("s", 1), ("r", 2)] {
         here.send(room, &format!("{room}{seq}"), "x").await;
         assert_eq!(here.answer().await, Ok(seq));
-        let told = tokio::time::timeout(SECOND, there.seqs(1)).await.expect("not held up");
-        assert_eq!(told, [seq]);
+        let seqs = tokio::time::timeout(SECOND, there.seqs(1)).await.expect("not delayed");
+        assert_eq!(seqs, [seq]);
     }
     assert_eq!(there.answer().await, Ok(3));
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_room_that_cannot_be_read_holds_no_other_up() {
+async fn a_room_that_cannot_be_read_delays_no_other() {
     let (stores, worlds) = worlds(1).await;
     let mut alice = worlds[0].connect("alice");
     alice.enter("warm").await;
@@ -168,17 +168,17 @@ async fn one_room_that_cannot_be_read_holds_no_other_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn writers_that_get_in_each_others_way_all_get_their_turn() {
+async fn writers_in_conflict_all_get_their_messages_stored() {
     let (stores, worlds) = worlds(3).await;
     let mut clients: Vec<_> = worlds.iter().map(|world| world.connect("user")).collect();
-    // A store that takes its time, for as long as this can last.
+    // Every append of the test takes 4 ms.
     for store in &stores {
         (0..20_000).for_each(|_| store.next(Fate::Takes(2, 2)));
     }
     let running = clients.iter_mut().enumerate().map(|(n, client)| async move {
         for id in 0..100 {
             client.send("r", &format!("{n}-{id}"), "x").await;
-            // Rejected after 5 s: who starves fails here.
+            // A writer that starves is rejected after 5 s.
             assert!(client.answer().await.is_ok(), "replica {n}, message {id}");
         }
     });
@@ -186,7 +186,7 @@ async fn writers_that_get_in_each_others_way_all_get_their_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_hears_nothing_says_for_how_long() {
+async fn lag_grows_while_the_feed_brings_nothing() {
     let (stores, worlds) = worlds(2).await;
     sleep(SECOND).await;
     assert_eq!(worlds[0].rooms.lag(), Some(Duration::ZERO));

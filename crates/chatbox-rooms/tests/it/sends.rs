@@ -3,7 +3,7 @@
 use crate::harness::World;
 use chatbox_core::RateLimits;
 use chatbox_protocol::{ErrorCode, ServerMessage};
-use chatbox_rooms::{Options, Totals};
+use chatbox_rooms::Options;
 use chatbox_store::MemoryStore;
 use proptest::prelude::*;
 use std::num::NonZeroU32;
@@ -23,17 +23,17 @@ async fn the_same_id_is_stored_once_and_acked_with_its_first_seq() {
     let mut reader = world.connect("reader");
     reader.join("r", r#","after":0"#).await;
     assert_eq!(reader.seqs(3).await, [1, 2, 3]);
-    assert_eq!(world.rooms.totals(), Totals { accepted: 6, acked: 6, rejected: 0 });
+    assert_eq!(world.totals(), (6, 6, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_clients_could_not_take_is_too_long() {
-    let options = Options { max_message_bytes: 1_000, ..Options::default() };
+async fn a_message_longer_than_clients_accept_is_too_long() {
+    let options = Options::default().with_max_message_bytes(1_000);
     let world = World::over(Arc::new(MemoryStore::new()), options);
     let mut alice = world.connect("alice");
     alice.send("r", "1", &"x".repeat(900)).await;
     assert_eq!(alice.answer().await, Err(ErrorCode::TooLong));
-    // Escaped, as it has to be, each of these takes six bytes.
+    // Each of these takes six bytes when escaped.
     alice.send("r", "1", &r"\u0001".repeat(150)).await;
     assert_eq!(alice.answer().await, Err(ErrorCode::TooLong));
     alice.send("r", "1", &"x".repeat(800)).await;
@@ -41,11 +41,11 @@ async fn what_clients_could_not_take_is_too_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_sends_too_fast_is_told_when_to_try_again() {
+async fn a_rate_limited_send_is_answered_with_the_time_to_wait() {
     let one = NonZeroU32::new(1).unwrap();
     let rates = RateLimits::new(one, NonZeroU32::new(2).unwrap());
     let world = World::limited(Arc::new(MemoryStore::new()), Options::default(), rates);
-    // The bucket belongs to the user, not to the connection.
+    // The limit is per user, not per connection.
     let (mut first, mut second) = (world.connect("alice"), world.connect("alice"));
     first.send("r", "1", "").await;
     second.send("r", "2", "").await;
@@ -59,8 +59,8 @@ async fn who_sends_too_fast_is_told_when_to_try_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_turns_to_too_many_rooms_a_minute_waits_for_the_next() {
-    let options = Options { rooms_per_minute: 2, ..Options::default() };
+async fn requests_for_too_many_rooms_are_refused_until_the_next_minute() {
+    let options = Options::default().with_rooms_per_minute(2.try_into().unwrap());
     let world = World::over(Arc::new(MemoryStore::new()), options);
     let mut alice = world.connect("alice");
     for (room, stored) in [("a", true), ("b", true), ("a", true), ("c", false)] {
@@ -73,7 +73,7 @@ async fn who_turns_to_too_many_rooms_a_minute_waits_for_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_read_counts_like_what_can() {
+async fn messages_that_cannot_be_parsed_count_towards_the_rate_limit() {
     let one = NonZeroU32::new(1).unwrap();
     let rates = RateLimits::new(one, NonZeroU32::new(2).unwrap());
     let world = World::limited(Arc::new(MemoryStore::new()), Options::default(), rates);
@@ -90,13 +90,13 @@ async fn what_cannot_be_read_counts_like_what_can() {
         let error = alice.until("rate_limited").await.pop().unwrap();
         assert!(error.starts_with(&[begin, concerns, end].concat()), "{error}");
     }
-    // Nor is there anything left for what can be read.
+    // Nothing is left for a valid message either.
     alice.send("r", "1", "").await;
     assert_eq!(alice.answer().await, Err(ErrorCode::RateLimited));
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_that_are_owed_fill_the_outbox_and_drain_with_it() {
+async fn owed_answers_count_towards_the_outbox_until_they_are_written() {
     let world = World::new();
     let mut alice = world.connect("alice");
     let mut sent = 0;
@@ -114,9 +114,9 @@ async fn answers_that_are_owed_fill_the_outbox_and_drain_with_it() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Every member sees the same messages in the same order, whoever sends what to which room, and whatever is repeated.
+    /// For any sequence of sends, duplicates included, all members of a room get the same messages in the same order.
     #[test]
     fn all_members_see_one_order(
         sends in prop::collection::vec((0usize..4, 0usize..3, 0u8..20), 1..120), frames in 1usize..4,
@@ -136,7 +136,7 @@ proptest! {
             for &(client, room, id) in &sends {
                 clients[client].send(rooms[room], &id.to_string(), "body").await;
             }
-            // Acknowledgements of one room come in its order; those of different rooms may overtake each other.
+            // Acks of one room come in `seq` order; those of different rooms may overtake each other.
             let mut heads = [0; 3];
             for &(client, ..) in &sends {
                 let ack = clients[client].until(r#""type":"ack""#).await.pop().expect("at least the ack");

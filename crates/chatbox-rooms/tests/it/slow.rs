@@ -1,4 +1,4 @@
-//! Members that read slowly.
+//! Members that read slowly, and memory limits.
 
 use crate::harness::{FlakyStore, World};
 use chatbox_rooms::Options;
@@ -9,7 +9,7 @@ use std::task::{Context, Waker};
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_falls_behind_the_ring_and_catches_up_without_a_gap() {
-    let options = Options { ring_bytes: 2_000, ..Options::default() };
+    let options = Options::default().with_ring_bytes(2_000);
     let world = World::over(Arc::new(MemoryStore::new()), options);
     let (mut writer, mut slow, mut quick) = (world.connect("writer"), world.connect("slow"), world.connect("quick"));
     slow.enter("r").await;
@@ -30,8 +30,8 @@ async fn a_slow_reader_falls_behind_the_ring_and_catches_up_without_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_so_slow_that_messages_are_gone_is_told_so() {
-    let options = Options { ring_bytes: 2_000, ..Options::default() };
+async fn a_reader_slower_than_retention_gets_history_gone() {
+    let options = Options::default().with_ring_bytes(2_000);
     let world = World::over(Arc::new(MemoryStore::new()), options);
     let (mut writer, mut slow) = (world.connect("writer"), world.connect("slow"));
     slow.enter("r").await;
@@ -46,9 +46,9 @@ async fn a_reader_so_slow_that_messages_are_gone_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_store_does_not_show_yet_is_not_taken_for_gone() {
+async fn messages_that_the_store_does_not_show_yet_are_not_reported_as_gone() {
     let store = FlakyStore::new();
-    let world = World::over(store.clone(), Options { ring_bytes: 300, ..Options::default() });
+    let world = World::over(store.clone(), Options::default().with_ring_bytes(300));
     let (mut writer, mut slow) = (world.connect("writer"), world.connect("slow"));
     slow.enter("r").await;
     for id in 1..=20 {
@@ -63,9 +63,9 @@ async fn what_the_store_does_not_show_yet_is_not_taken_for_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_read_keeps_the_store_from_nobody() {
+async fn a_member_that_does_not_read_blocks_no_other_read_of_the_store() {
     let store = FlakyStore::new();
-    let world = World::over(store.clone(), Options { ring_bytes: 300, ..Options::default() });
+    let world = World::over(store.clone(), Options::default().with_ring_bytes(300));
     let mut writer = world.connect("writer");
     for room in ["a", "b", "c"] {
         for id in 1..=20 {
@@ -77,11 +77,11 @@ async fn who_does_not_read_keeps_the_store_from_nobody() {
     for room in ["a", "b"] {
         stuck.join(room, r#","after":0"#).await;
     }
-    // Begins a read of the store, and does not ask for it again: its transport can write nothing.
+    // It begins a read of the store and is not pulled again: its peer does not read.
     stuck.poll_pull(&mut Context::from_waker(Waker::noop()));
     reader.join("c", r#","after":0"#).await;
     assert_eq!(reader.seqs(20).await, (1..=20).collect::<Vec<_>>());
-    // Of all that it has missed in its rooms, no more than one page was read for it.
+    // Only one page was read for it, although it lags in two rooms.
     assert_eq!(store.reads.load(Ordering::Relaxed), 2);
     let mut seqs = stuck.seqs(40).await;
     seqs.sort_unstable();
@@ -89,8 +89,8 @@ async fn who_does_not_read_keeps_the_store_from_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rings_together_keep_to_their_bound() {
-    let options = Options { rings_bytes: 20_000, ..Options::default() };
+async fn all_rings_together_stay_within_their_limit() {
+    let options = Options::default().with_rings_bytes(20_000);
     let world = World::over(Arc::new(MemoryStore::new()), options);
     let mut writer = world.connect("writer");
     for room in 0..50 {
@@ -99,12 +99,12 @@ async fn rings_together_keep_to_their_bound() {
             assert!(writer.answer().await.is_ok());
         }
     }
-    // The newest message of each room stays, whatever the bound; nothing else can be in a ring beyond it.
+    // Beyond the limit each room keeps its newest message only.
     assert!(world.rooms.ring_bytes() <= 20_000 + 50 * 800, "{}", world.rooms.ring_bytes());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_room_names_is_forgotten_again() {
+async fn unused_rooms_are_forgotten_after_a_flood_of_names() {
     let world = World::new();
     let mut alice = world.connect("alice");
     for room in 0..40_000 {

@@ -57,10 +57,10 @@ impl Costs {
             outbox,
             read,
             connection: IDLE + 2 * message + BACKLOG + BATCH + outbox + message + read,
-            room: bytes(options.ring_bytes),
+            room: bytes(options.ring_bytes()),
             rooms: bytes(limits.rings_bytes),
             sender: outbox / ANSWER * message,
-            senders: bytes(options.queue_bytes),
+            senders: bytes(options.queue_bytes()),
             page: PAGE + 2 * read,
         }
     }

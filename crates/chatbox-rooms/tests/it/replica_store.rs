@@ -1,4 +1,4 @@
-//! One of several stores over one log, which does what the network and the others do to one.
+//! Stores of several processes over one log, with the faults of a network and of other writers.
 
 use chatbox_store::{
     Append, Appended, BoxFuture, Draft, Feed, FeedEvent, MemoryStore, Span, Store, StoreError, Stored,
@@ -13,53 +13,54 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// What happens to one append.
+/// The outcome of one append.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fate {
-    /// It takes this long on its way there, and back.
+    /// It takes these times to reach the store, and to be answered, in milliseconds.
     Takes(u64, u64),
     /// It is not stored, and answered with an error.
-    Lost,
+    Fails,
     /// It is stored, and answered with an error.
-    Unanswered,
-    /// It is answered with an error, and arrives this much later.
-    Stray(u64),
-    /// Somebody else is faster, after this many of its messages.
-    Outrun(usize),
+    StoredAndFails,
+    /// It is answered with an error, and reaches the store so many milliseconds later.
+    FailsAndArrives(u64),
+    /// Another process appends first, after this many of its messages.
+    Conflicts(usize),
 }
 
-/// A store whose appends have a fate each.
-pub(crate) struct Flaky {
+/// One of several stores over one log. Each append has a fate.
+pub(crate) struct ReplicaStore {
     pub(crate) inner: Arc<MemoryStore>,
     fates: Mutex<VecDeque<Fate>>,
-    /// How long answers about a room's span are on their way, in milliseconds.
+    /// How long the answer to `span` takes, in milliseconds.
     pub(crate) span_takes: AtomicU64,
-    /// Its feed loses what is told now, and does not say so.
-    pub(crate) deaf: Arc<AtomicBool>,
-    /// After how much news the latest is told again; 0: never.
+    /// While set, the feed drops events without a sign.
+    pub(crate) feed_drops: Arc<AtomicBool>,
+    /// After how many events the feed repeats the latest ones; 0: never.
     repeats: u64,
 }
 
-impl Flaky {
+impl ReplicaStore {
     /// Stores over one log.
     pub(crate) fn replicas(count: usize, repeats: u64) -> Vec<Arc<Self>> {
-        let flaky = |inner| {
-            let (fates, span_takes, deaf) = (Mutex::default(), AtomicU64::new(0), Arc::default());
-            Arc::new(Self { inner: Arc::new(inner), fates, span_takes, deaf, repeats })
+        let store = |inner| {
+            let (fates, span_takes, feed_drops) = (Mutex::default(), AtomicU64::new(0), Arc::default());
+            Arc::new(Self { inner: Arc::new(inner), fates, span_takes, feed_drops, repeats })
         };
-        MemoryStore::replicas(count).into_iter().map(flaky).collect()
+        MemoryStore::replicas(count).into_iter().map(store).collect()
     }
 
-    /// What happens to the next append that has no fate yet.
+    /// Sets the fate of the next append that has none yet.
     pub(crate) fn next(&self, fate: Fate) {
         self.fates.lock().unwrap().push_back(fate);
     }
 
+    /// From now on appends have no faults.
     pub(crate) fn calm(&self) {
         self.fates.lock().unwrap().clear();
     }
 
-    /// Stores the first messages of each append, and then one of somebody else's.
+    /// Stores the first messages of each append, then a message of another process.
     async fn conflict(&self, batch: &[Append], count: usize) -> Result<Vec<Appended>, StoreError> {
         static OTHERS: AtomicU64 = AtomicU64::new(0);
         let mut answers = Vec::new();
@@ -73,7 +74,7 @@ impl Flaky {
             };
             let head = self.inner.span(&append.room).await?.head;
             let id = OTHERS.fetch_add(1, Ordering::Relaxed).to_string().into();
-            let theirs = Draft { user: "somebody".into(), id, body: "else".into(), at_ms: 0 };
+            let theirs = Draft { user: "other".into(), id, body: "process".into(), at_ms: 0 };
             self.one(Append { room: append.room.clone(), expected_head: head, messages: vec![theirs] }).await?;
             let (placed, head) = (placed.clone(), head + 1);
             answers.push(if placed.is_empty() {
@@ -91,12 +92,12 @@ impl Flaky {
 }
 
 fn unavailable() -> StoreError {
-    StoreError::Unavailable { store: "flaky", source: Arc::new(io::Error::other("not now")) }
+    StoreError::Unavailable { store: "replica", source: Arc::new(io::Error::other("not now")) }
 }
 
-impl Store for Flaky {
+impl Store for ReplicaStore {
     fn name(&self) -> &'static str {
-        "flaky"
+        "replica"
     }
 
     fn append(&self, batch: Arc<[Append]>) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
@@ -112,9 +113,9 @@ impl Store for Flaky {
                     sleep(Duration::from_millis(back)).await;
                     answer
                 }
-                Fate::Lost => Err(unavailable()),
-                Fate::Unanswered => self.inner.append(batch).await.and(Err(unavailable())),
-                Fate::Stray(later) => {
+                Fate::Fails => Err(unavailable()),
+                Fate::StoredAndFails => self.inner.append(batch).await.and(Err(unavailable())),
+                Fate::FailsAndArrives(later) => {
                     let inner = Arc::clone(&self.inner);
                     tokio::spawn(async move {
                         sleep(Duration::from_millis(later)).await;
@@ -122,7 +123,7 @@ impl Store for Flaky {
                     });
                     Err(unavailable())
                 }
-                Fate::Outrun(count) => self.conflict(&batch, count).await,
+                Fate::Conflicts(count) => self.conflict(&batch, count).await,
             }
         })
     }
@@ -149,20 +150,20 @@ impl Store for Flaky {
     }
 
     fn follow(&self) -> Option<Feed> {
-        let (repeats, mut told, mut latest) = (self.repeats, 0, VecDeque::new());
-        let deaf = Arc::clone(&self.deaf);
-        let heard = self.inner.follow()?.filter(move |_| ready(!deaf.load(Ordering::Relaxed)));
-        let again = move |news: FeedEvent| {
-            told += 1;
-            latest.push_back(news.clone());
+        let (repeats, mut count, mut latest) = (self.repeats, 0, VecDeque::new());
+        let drops = Arc::clone(&self.feed_drops);
+        let events = self.inner.follow()?.filter(move |_| ready(!drops.load(Ordering::Relaxed)));
+        let repeat = move |event: FeedEvent| {
+            count += 1;
+            latest.push_back(event.clone());
             if latest.len() > 4 {
                 latest.pop_front();
             }
             let repeated: Vec<FeedEvent> =
-                if repeats > 0 && told % repeats == 0 { latest.iter().cloned().collect() } else { Vec::new() };
-            iter(std::iter::once(news).chain(repeated))
+                if repeats > 0 && count % repeats == 0 { latest.iter().cloned().collect() } else { Vec::new() };
+            iter(std::iter::once(event).chain(repeated))
         };
-        Some(heard.flat_map(again).boxed())
+        Some(events.flat_map(repeat).boxed())
     }
 
     fn lag(&self) -> Option<Duration> {
