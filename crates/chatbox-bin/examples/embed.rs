@@ -6,6 +6,7 @@ use axum::Router;
 use axum::routing::get;
 use chatbox::{Config, Secret, Service};
 use std::error::Error;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -21,8 +22,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let at = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     let listener = TcpListener::bind(at).await?;
 
-    // The address decides who is believed: without a key for tokens, names are taken from this machine only.
-    let mut config = Config { listen: listener.local_addr()?, ..Config::default() };
+    let mut config = Config::default();
     config.store.url = Secret::new("memory:");
     config.shutdown.lame_duck = Duration::from_secs(1);
     config.shutdown.close_handshake = Duration::from_secs(10);
@@ -33,6 +33,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         .nest_service("/support/chat", service.router::<()>());
     println!("listening on {}", listener.local_addr()?);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    // Without a key for tokens, names are accepted only from peers with a loopback address, which the service has to know.
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, app).with_graceful_shutdown(async { _ = stopped.await });
     let server = tokio::spawn(server.into_future());
 

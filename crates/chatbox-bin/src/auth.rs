@@ -1,10 +1,11 @@
-//! Who a client is: a JWT, or a name that is believed (contract section 3).
+//! Authentication: a JWT, or a user name without one where that is allowed.
 
 mod keys;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use keys::{ClaimRules, KeyRing, Sources};
+pub use keys::KeyError;
+pub(crate) use keys::{ClaimRules, KeyRing, KeySources};
 
 use crate::config::Secret;
 use chatbox_rooms::Permission;
@@ -13,35 +14,36 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jsonwebtoken::{EncodingKey, Header};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// The longest user id, in bytes: ids stand in every message and log line.
+/// Bytes of the longest user id. Every message and many log lines contain one.
 const MAX_USER: usize = 128;
 
-/// The longest token that is looked at.
+/// Bytes of the longest token. A longer one is refused unread.
 const MAX_TOKEN: usize = 8 * 1024;
 
-/// The query parameters that say who comes.
+/// The query parameters that identify a user.
 #[derive(Default, Deserialize)]
 pub(crate) struct Credentials {
     /// A JWT, for browsers, which cannot set headers on a WebSocket.
     token: Option<String>,
-    /// A name that is believed in anonymous mode.
+    /// A user name, accepted where [`AnonymousPolicy`] allows it.
     user: Option<String>,
 }
 
-/// Somebody who was let in.
+/// An authenticated user.
 pub(crate) struct Identity {
     /// The user id.
     pub(crate) user: String,
-    /// How long the token is valid from now; `None` without a token.
+    /// Time until the token expires. `None` without a token.
     pub(crate) valid_for: Option<Duration>,
-    /// The rooms that may be entered; `None`: all.
+    /// The rooms that the user may enter. `None`: all.
     pub(crate) rooms: Option<Permission>,
 }
 
-/// Why somebody was not let in. The texts repeat nothing of what was sent.
+/// Why a request is not authenticated. The texts repeat nothing of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AuthError {
     #[error("a token is needed: Authorization: Bearer JWT, or ?token=JWT")]
@@ -56,11 +58,32 @@ pub(crate) enum AuthError {
     BadUser,
 }
 
-/// Checks who comes.
+/// When a user name without a token is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnonymousPolicy {
+    /// Never.
+    Never,
+    /// From peers whose own address is a loopback address. A request without a known peer address is refused.
+    LoopbackPeers,
+    /// Always.
+    Always,
+}
+
+impl AnonymousPolicy {
+    fn allows(self, peer: Option<IpAddr>) -> bool {
+        match self {
+            Self::Never => false,
+            Self::LoopbackPeers => peer.is_some_and(|peer| peer.to_canonical().is_loopback()),
+            Self::Always => true,
+        }
+    }
+}
+
+/// Authenticates requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Authenticator {
     pub(crate) keys: Option<Arc<KeyRing>>,
-    pub(crate) anonymous: bool,
+    pub(crate) anonymous: AnonymousPolicy,
 }
 
 /// Signs tokens for development: HS256.
@@ -70,7 +93,7 @@ pub(crate) struct TokenSigner {
     pub(crate) rules: ClaimRules,
 }
 
-/// What is read of a token once its signature, `iss`, `aud` and `nbf` are known to be good.
+/// The claims of a token whose signature, `iss`, `aud` and `nbf` are verified.
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
@@ -81,20 +104,28 @@ struct Claims {
 }
 
 impl Authenticator {
-    /// Who comes with these headers and parameters.
-    pub(crate) fn identify(&self, headers: &HeaderMap, query: Credentials) -> Result<Identity, AuthError> {
+    /// The user of a request. `peer` is the address that the connection comes from, where it is known.
+    ///
+    /// # Errors
+    /// Why the request is not authenticated.
+    pub(crate) fn identify(
+        &self,
+        peer: Option<IpAddr>,
+        headers: &HeaderMap,
+        query: Credentials,
+    ) -> Result<Identity, AuthError> {
         let mut authorizations = headers.get_all(AUTHORIZATION).iter();
         let bearer = authorizations.next().and_then(|value| {
             let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
         });
-        // Two of them could be read as two people, by us and by a proxy before us (RFC 6750 section 2).
+        // A proxy might read another one of two tokens than this service does (RFC 6750 section 2).
         if authorizations.next().is_some() || (bearer.is_some() && query.token.is_some()) {
             return Err(AuthError::Ambiguous);
         }
         match (bearer.or(query.token), &self.keys) {
             (Some(token), Some(keys)) => keys.identity(&token),
-            (_, _) if self.anonymous => {
+            (_, _) if self.anonymous.allows(peer) => {
                 let user = query.user.unwrap_or_else(|| "anonymous".to_owned());
                 Ok(Identity { user: checked(user)?, valid_for: None, rooms: None })
             }
@@ -109,12 +140,12 @@ impl KeyRing {
         let claims = Some(token).filter(|token| token.len() <= MAX_TOKEN).and_then(|token| self.claims(token));
         let Claims { sub, exp, iat, rooms } = claims.ok_or(AuthError::Invalid)?;
         let now = unix_now();
-        // Neither negative nor beyond all time.
+        // Refuses negative and unrepresentable moments.
         let moment = |seconds| Duration::try_from_secs_f64(seconds).map_err(|_| AuthError::Invalid);
         if iat.map(moment).transpose()?.is_some_and(|issued| issued > now + self.leeway()) {
             return Err(AuthError::Invalid);
         }
-        // Without leeway: a connection is closed at `exp`, so it cannot be opened after it.
+        // No leeway here: connections are closed at `exp`.
         let valid_for = moment(exp)?.checked_sub(now).filter(|left| !left.is_zero()).ok_or(AuthError::Expired)?;
         let rooms = rooms.map(|patterns| permission(&patterns)).transpose()?;
         Ok(Identity { user: checked(sub)?, valid_for: Some(valid_for), rooms })
@@ -122,10 +153,10 @@ impl KeyRing {
 }
 
 impl TokenSigner {
-    /// A token with `sub`, `exp`, the optional `rooms`, and what the rules ask for.
+    /// A token with `sub`, `exp`, the optional `rooms`, and the required claims.
     ///
     /// # Errors
-    /// When the user is no user id, or a room no pattern.
+    /// When `user` is not a valid user id, or a room is not a glob pattern.
     pub(crate) fn token(&self, user: &str, ttl: Duration, rooms: Option<Vec<String>>) -> Result<String, String> {
         #[derive(Serialize)]
         struct Claims<'a> {
@@ -164,8 +195,8 @@ fn checked(user: String) -> Result<String, AuthError> {
     if fits && is_visible(&user) { Ok(user) } else { Err(AuthError::BadUser) }
 }
 
-/// Whether people see every character. Those that are not seen, or turn the direction of others, let one name pass for another;
-/// the standard library knows them as what it escapes.
+/// Whether every character is visible. Invisible characters and those that change the writing direction make two names look alike;
+/// the standard library escapes them in debug output.
 fn is_visible(text: &str) -> bool {
     let quoted = |c: char| matches!(c, '"' | '\'' | '\\');
     let escapes = text.chars().filter(|&c| quoted(c)).count();

@@ -33,7 +33,7 @@ impl Background {
         }
         tasks.spawn(forget_idle_users(rooms.clone()));
         if let Some(keys) = keys.filter(|keys| keys.has_files()) {
-            tasks.spawn(keys.follow());
+            tasks.spawn(keys.reload_on_change());
         }
         Self { _tasks: tasks }
     }

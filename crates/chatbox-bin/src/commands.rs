@@ -65,9 +65,11 @@ impl Failure {
     }
 }
 
-/// What is wrong with the store, and where its URL comes from.
+/// A store error with the source of the store's URL.
 fn store_fault(loaded: &Loaded, text: &str) -> String {
-    loaded.blame(&["store.url", "store.url_file"], &format!("store.url: {text}")).to_string()
+    let sources = loaded.sources(["store.url", "store.url_file"]);
+    let sources = if sources.is_empty() { sources } else { format!(" ({sources})") };
+    format!("store.url: {text}{sources}")
 }
 
 /// Runs the command that the command line names.
@@ -75,9 +77,7 @@ fn store_fault(loaded: &Loaded, text: &str) -> String {
 /// # Errors
 /// A [`Failure`] that names what is wrong.
 pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
-    let environment =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let loaded = Loaded::read(&cli.flags(), environment)?;
+    let loaded = Loaded::read(&cli.flags(), std::env::vars_os())?;
     match cli.command.as_ref().unwrap_or(&Command::Serve) {
         Command::Serve => serve::run(&loaded),
         Command::Check => check::run(&loaded),
@@ -87,11 +87,11 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Token { user, ttl, rooms } => {
-            let mint = loaded.check()?.mint.ok_or_else(|| {
+            let signer = loaded.check()?.token_signer.ok_or_else(|| {
                 Failure::bad_usage("token: no auth.jwt_secret is set, so there is nothing to sign with")
             })?;
             let rooms = (!rooms.is_empty()).then(|| rooms.clone());
-            let token = mint.token(user, *ttl, rooms).map_err(Failure::bad_usage)?;
+            let token = signer.token(user, *ttl, rooms).map_err(Failure::bad_usage)?;
             println!("{token}");
             Ok(ExitCode::SUCCESS)
         }

@@ -24,10 +24,11 @@ mod stages;
 mod state;
 mod telemetry;
 
+pub use auth::KeyError;
 pub use chatbox_core::Refused;
 pub use config::{
-    Anonymous, Auth, Checked, Config, ConfigError, Flags, Heartbeat, Limits, Loaded, Log, LogFormat, Retention, Secret,
-    Server, Shutdown, Store,
+    Anonymous, AuthConfig, Checked, Config, ConfigError, ConfigErrorKind, ConfigSource, Flags, HeartbeatConfig,
+    LimitsConfig, Loaded, LogConfig, LogFormat, Retention, Secret, ServerConfig, ShutdownConfig, StoreConfig,
 };
 pub use error::StartError;
 pub use report::{Connections, Messages, ServiceReport};

@@ -1,6 +1,6 @@
 //! Log lines that do not get lost: written by a thread of their own, none dropped, all of them out before the process ends.
 
-use crate::config::{ConfigError, Log, LogFormat};
+use crate::config::{LogConfig, LogFormat};
 use crate::report::ServiceReport;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
@@ -36,7 +36,7 @@ impl Logging {
     ///
     /// # Errors
     /// A line for the operator: the directory cannot be written to, or a subscriber is installed already.
-    pub(crate) fn start(config: &Log, filter: EnvFilter) -> Result<Self, String> {
+    pub(crate) fn start(config: &LogConfig, filter: EnvFilter) -> Result<Self, String> {
         let pretty = match config.format {
             LogFormat::Auto => io::stdout().is_terminal(),
             LogFormat::Pretty => true,
@@ -88,19 +88,6 @@ impl Logging {
             let _ = writeln!(io::stderr(), "chatbox: {lost} log lines could not be written, or not within {at_most:?}");
         }
     }
-}
-
-/// What is logged: `log.level` where it is set, else `RUST_LOG`.
-///
-/// # Errors
-/// When that is no filter.
-pub(crate) fn filter(config: &Log) -> Result<EnvFilter, ConfigError> {
-    let (name, directives) = match std::env::var("RUST_LOG") {
-        Ok(directives) if config.level == Log::default().level => ("RUST_LOG", directives),
-        _ => ("log.level", config.level.clone()),
-    };
-    EnvFilter::try_new(&directives)
-        .map_err(|error| ConfigError::new(format!("{name}: invalid value {directives:?}: {error}")))
 }
 
 /// The report as a line of the log: not an event, because an event's fields are flat and the report is not.

@@ -43,8 +43,8 @@ impl Service {
     /// Checks the configuration, opens the store and starts the service: connections that come through [`router`](Self::router) are
     /// served from now on.
     ///
-    /// `config.listen` should be the address at which the embedding program listens: whether names are trusted without a token depends
-    /// on it. Must be called within a tokio runtime. Metrics are recorded if a recorder was installed before
+    /// While no token key is configured, user names are accepted only from peers with a loopback address, which the routes find in
+    /// axum's `ConnectInfo<SocketAddr>`. Must be called within a tokio runtime. Metrics are recorded if a recorder was installed before
     /// ([`install_metrics`](crate::install_metrics), or one of the embedding program).
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Service {
     /// in use; the result is logged. Open connections stay open.
     pub fn reload_keys(&self) {
         if let Some(keys) = &self.state.authenticator.keys {
-            keys.ask_for_reload();
+            keys.request_reload();
         }
     }
 

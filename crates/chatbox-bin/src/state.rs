@@ -6,13 +6,12 @@ use crate::config::{Checked, Config};
 use crate::history_limit::HistoryLimit;
 use crate::readiness;
 use crate::telemetry::{self, ConnectionMetrics};
-use chatbox_core::{RateLimits, Registry, Tally};
+use chatbox_core::{Registry, Tally};
 use chatbox_health::{Gate, Health};
-use chatbox_rooms::{Options, Rooms};
+use chatbox_rooms::Rooms;
 use chatbox_shutdown::{Phase, Plan};
 use chatbox_store::Store;
-use chatbox_ws::{DecodeLimits, OriginPolicy, Settings, Transport};
-use std::num::NonZeroUsize;
+use chatbox_ws::{OriginPolicy, Transport};
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
@@ -39,12 +38,15 @@ pub(crate) struct ServiceState {
 impl ServiceState {
     /// Starts a service over an open store. Must be called within a tokio runtime.
     pub(crate) fn from_parts(checked: Checked, store: Arc<dyn Store>) -> Self {
-        let registry = registry(&checked.config);
-        let rooms = rooms(&checked, &store);
-        let transport = transport(&checked.config);
+        let config = &checked.config;
+        let registry = Registry::new(config.registry_limits(), ConnectionMetrics::new());
+        let options = config.room_options().with_on_rejected(telemetry::on_rejected);
+        let rates = config.limits.rates();
+        let rooms = Rooms::new(Arc::clone(&store), instance_name(), rates, options, chatbox_ws::frame::text);
+        let transport = Transport::new(config.session_settings());
         let gate = Gate::new("starting");
         let health = health(&gate, &store);
-        let Checked { config, plan, keys, anonymous, .. } = checked;
+        let Checked { config, plan, keys, anonymous, origins, .. } = checked;
         let background = Background::start(&rooms, config.store.retention, keys.clone());
         gate.open(Phase::Running.as_str());
         telemetry::on_phase(Phase::Running);
@@ -57,7 +59,7 @@ impl ServiceState {
             health,
             gate,
             authenticator: Authenticator { keys, anonymous },
-            origins: OriginPolicy::listed(config.auth.allowed_origins.iter().cloned()),
+            origins,
             history_limit: Arc::default(),
             drained: OnceCell::new(),
             config,
@@ -73,41 +75,6 @@ impl Drop for ServiceState {
             connection.cut();
         }
     }
-}
-
-fn registry(config: &Config) -> Registry {
-    let limits = chatbox_core::Limits {
-        max_connections: config.limits.max_connections,
-        max_per_user: config.limits.max_connections_per_user,
-        outbox_bytes: config.limits.outbox_bytes,
-        outboxes_bytes: config.limits.outboxes_bytes,
-    };
-    Registry::new(limits, ConnectionMetrics::new())
-}
-
-fn rooms(checked: &Checked, store: &Arc<dyn Store>) -> Rooms {
-    let limits = &checked.config.limits;
-    // The configuration was checked: these limits are greater than 0.
-    let non_zero = |limit| NonZeroUsize::new(limit).unwrap_or(NonZeroUsize::MIN);
-    let options = Options::default()
-        .with_heartbeat(checked.config.heartbeat.interval)
-        .with_max_message_bytes(limits.max_message_bytes)
-        .with_rooms_per_connection(non_zero(limits.rooms_per_connection))
-        .with_rooms_per_minute(non_zero(limits.rooms_per_minute))
-        .with_rings_bytes(limits.rings_bytes)
-        .with_on_rejected(telemetry::on_rejected);
-    let rates = RateLimits::new(checked.messages_per_second, checked.burst);
-    Rooms::new(Arc::clone(store), instance_name(), rates, options, chatbox_ws::frame::text)
-}
-
-fn transport(config: &Config) -> Transport {
-    Transport::new(Settings {
-        accept: DecodeLimits { max_message: config.limits.max_message_bytes, binary: false },
-        heartbeat_interval: config.heartbeat.interval,
-        heartbeat_timeout: config.heartbeat.timeout,
-        write_timeout: config.limits.write_timeout,
-        close_handshake: config.shutdown.close_handshake,
-    })
 }
 
 fn health(gate: &Gate, store: &Arc<dyn Store>) -> Health {

@@ -7,25 +7,25 @@ use proptest::prelude::*;
 
 const SECRET: &str = "a-key-of-at-least-thirty-two-bytes-for-tests";
 
-fn doorman() -> Authenticator {
-    let sources = Sources { secret: Some(Secret::new(SECRET)), ..Sources::default() };
+fn authenticator() -> Authenticator {
+    let sources = KeySources { secret: Some(Secret::new(SECRET)), ..KeySources::default() };
     let keys = KeyRing::load(sources, ClaimRules::default()).unwrap();
-    Authenticator { keys: keys.map(Arc::new), anonymous: false }
+    Authenticator { keys: keys.map(Arc::new), anonymous: AnonymousPolicy::Never }
 }
 
 fn with_query(token: impl Into<String>) -> Result<Identity, AuthError> {
-    doorman().identify(&HeaderMap::new(), Credentials { token: Some(token.into()), user: None })
+    authenticator().identify(None, &HeaderMap::new(), Credentials { token: Some(token.into()), user: None })
 }
 
-fn minted() -> String {
+fn signed_token() -> String {
     let rooms = Some(vec!["support-*".to_owned()]);
-    let mint = TokenSigner { secret: Secret::new(SECRET), rules: ClaimRules::default() };
-    mint.token("alice", Duration::from_secs(60), rooms).unwrap()
+    let signer = TokenSigner { secret: Secret::new(SECRET), rules: ClaimRules::default() };
+    signer.token("alice", Duration::from_secs(60), rooms).unwrap()
 }
 
 #[test]
 fn a_minted_token_says_who_where_and_for_how_long() {
-    let Identity { user, valid_for, rooms } = with_query(minted()).ok().unwrap();
+    let Identity { user, valid_for, rooms } = with_query(signed_token()).ok().unwrap();
     assert_eq!(user, "alice");
     assert!(valid_for.is_some_and(|left| (58..=60).contains(&left.as_secs())));
     let rooms = rooms.unwrap();
@@ -70,13 +70,13 @@ proptest! {
         for bytes in [bytes.clone(), [b"Bearer ", &*bytes].concat()] {
             let Ok(value) = HeaderValue::from_bytes(&bytes) else { continue };
             headers.insert(AUTHORIZATION, value);
-            prop_assert!(doorman().identify(&headers, Credentials::default()).is_err());
+            prop_assert!(authenticator().identify(None, &headers, Credentials::default()).is_err());
         }
     }
 
     #[test]
     fn a_good_token_with_one_character_changed_is_none(at: prop::sample::Index, to in "[A-Za-z0-9_.-]") {
-        let mut token = minted();
+        let mut token = signed_token();
         let at = at.index(token.len());
         prop_assume!(token[at..=at] != to);
         token.replace_range(at..=at, &to);

@@ -1,6 +1,7 @@
 //! `chatbox check`: would it run?
 
 use super::{Failure, store_fault};
+use crate::auth::AnonymousPolicy;
 use crate::config::Loaded;
 use crate::error::chain;
 use std::process::ExitCode;
@@ -38,12 +39,13 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode, Failure> {
         println!("operations: http://{ops}/metrics");
     }
     let identity = match (&checked.keys, checked.anonymous) {
-        (Some(_), false) => "tokens",
-        (Some(_), true) => "tokens, or any name without one",
-        (None, _) => "any name (?user=NAME), because only this machine can connect or auth.anonymous is always",
+        (Some(_), AnonymousPolicy::Never) => "a token",
+        (Some(_), _) => "a token, or any name without one",
+        (None, AnonymousPolicy::Always) => "any name (?user=NAME), because auth.anonymous is always",
+        (None, _) => "any name (?user=NAME), from this machine only",
     };
-    println!("lets in: {identity}");
-    if let Some(warning) = checked.anonymity() {
+    println!("accepts: {identity}");
+    if let Some(warning) = checked.anonymity_warning() {
         println!("warning: {warning}");
     }
     let shutdown = &config.shutdown;

@@ -63,7 +63,7 @@ async fn chat(config: &Config, options: &Connect) -> Result<ExitCode, Failure> {
 fn build(config: &Config, options: &Connect) -> Result<(Client, Events), Failure> {
     let own = [format!("ws://{}{}", config.listen, config.path_prefix)];
     let urls = if options.url.is_empty() { &own[..] } else { &options.url };
-    let mut builder = Client::builder().max_message_bytes(config.limits.max_message_bytes);
+    let mut builder = Client::builder().max_message_bytes(config.limits.max_message_bytes.get());
     for url in urls {
         builder = builder.server(with_prefix(url, &config.path_prefix));
     }

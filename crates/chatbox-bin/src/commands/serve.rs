@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::config::{Checked, Config, Loaded};
-use crate::logging::{self, Logging};
+use crate::logging::Logging;
 use crate::report::ServiceReport;
 use crate::routes;
 use crate::server::{Listener, Server};
@@ -15,6 +15,7 @@ use chatbox_shutdown::{Armed, Shutdown};
 use http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -29,11 +30,11 @@ const LAST_LINES: Duration = Duration::from_secs(3);
 
 /// Serves until told to stop.
 pub(super) fn run(loaded: &Loaded) -> Result<ExitCode, Failure> {
-    let checked = loaded.check()?;
-    let filter = logging::filter(&checked.config.log)?;
+    let mut checked = loaded.check()?;
+    let filter = std::mem::take(&mut checked.log_filter);
     let termination_log = checked.config.shutdown.termination_log.clone();
     let logging = Logging::start(&checked.config.log, filter).map_err(Failure::at_run_time)?;
-    let runtime = runtime(checked.config.server.workers)
+    let runtime = runtime(checked.config.server.workers.map(NonZero::get))
         .map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
     let result = runtime.block_on(serve(loaded, checked, &logging));
     // Nothing that still runs may hold up the end; the log is outside the runtime, and ends last.
@@ -68,7 +69,7 @@ async fn serve(loaded: &Loaded, checked: Checked, logging: &Logging) -> Result<O
     let mut shutdown = Shutdown::plan(checked.plan)
         .and_then(Shutdown::on_signals)
         .map_err(|error| Failure::at_run_time(error.to_string()))?;
-    raise_file_limit(checked.config.limits.max_connections);
+    raise_file_limit(checked.config.limits.max_connections.get());
     survive_size_limit();
     let hangups = checked.keys.as_ref().is_some_and(|keys| keys.has_files()).then(hangups).flatten();
     warn_of_anonymity(&checked);
@@ -123,12 +124,12 @@ impl Servers {
         let public = routes::with_security_headers(
             nest(prefix, service.router()).merge(own.clone()).fallback(routes::not_found),
         );
-        let mut servers = vec![listener.serve(public, config.limits.max_handshakes)];
+        let mut servers = vec![listener.serve(public, config.limits.max_handshakes.get())];
         if let Some(ops) = ops {
             let at = address(&ops)?;
             let probes = service.state.health.router();
             let routes = nest(prefix, probes).merge(own).fallback(routes::not_found);
-            servers.push(ops.serve(routes, config.limits.max_handshakes));
+            servers.push(ops.serve(routes, config.limits.max_handshakes.get()));
             tracing::info!(metrics = %format_args!("http://{at}/metrics"), "Operations listener");
         }
         tracing::info!(page = %format_args!("http://{at}{prefix}/"), "Chatbox service listening");
@@ -185,7 +186,7 @@ async fn reload_keys_on(mut hangups: Signal, service: Service) {
 }
 
 fn warn_of_anonymity(checked: &Checked) {
-    if let Some(warning) = checked.anonymity() {
+    if let Some(warning) = checked.anonymity_warning() {
         tracing::warn!("{warning}");
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn run(loaded: &Loaded, options: &Soak) -> Result<ExitCode, Failure> 
     if !(options.rate > 0.0 && options.rate.is_finite()) {
         return Err(Failure::bad_usage(format!("--rate: `{}` must be more than 0", options.rate)));
     }
-    let mint = loaded.check()?.mint;
+    let mint = loaded.check()?.token_signer;
     let urls = options.url.iter().map(|url| with_prefix(url, &loaded.config.path_prefix)).collect();
     let run = format!("{:x}", jiffies() % 0xffff_ffff);
     let plan = Plan { options: options.clone(), urls, run, mint };

@@ -1,38 +1,20 @@
-//! Where values come from: defaults, a file, the environment, flags; the later wins.
+//! Configuration layers: defaults, `RUST_LOG`, a file, environment variables, flags. A later layer overrides an earlier one.
 
-use super::{Config, ConfigError, Retention, check};
+use super::error::{ConfigError, ConfigErrorKind, ConfigSource};
+use super::{Config, environment, explain};
 use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Map, Value};
-use figment::{Figment, Metadata, Profile, Provider};
-use serde::de::{Error as _, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::fmt;
+use figment::{Figment, Metadata, Profile, Provider, Source};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::time::Duration;
 
-/// The file that is read, if it is there, when none is named.
+/// The file that is read if it exists, when none is named.
 const DEFAULT_FILE: &str = "chatbox.toml";
 
-/// Keys whose values are texts, whatever they look like: `0012` stays `0012`, `true` stays a name.
-const TEXTS: &[&str] = &[
-    "listen",
-    "ops_listen",
-    "path_prefix",
-    "auth.jwt_secret",
-    "auth.jwt_secret_file",
-    "auth.jwt_public_key_file",
-    "auth.jwt_keys_dir",
-    "auth.issuer",
-    "auth.audience",
-    "store.url",
-    "store.url_file",
-    "shutdown.termination_log",
-    "log.level",
-    "log.directory",
-];
+/// Keys for which an empty text is a value. Everywhere else it means that the key is not set.
+const MAY_BE_EMPTY: &[&str] = &["path_prefix", "auth.allowed_origins", "server.trusted_proxies"];
 
-/// What the command line says about configuration.
+/// Configuration from the command line.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
     /// `--config`.
@@ -41,168 +23,146 @@ pub struct Flags {
     pub set: Vec<(String, String)>,
 }
 
-/// A configuration, and where each of its values comes from.
+/// A configuration with the source of each value.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The values.
     pub config: Config,
-    pub(super) figment: Figment,
+    figment: Figment,
 }
 
 impl Loaded {
-    /// Reads all layers. Checks types and names; what the values mean together is checked by [`Config::check`].
+    /// Reads all layers. Checks names and types; whether the values are valid together is checked by [`Loaded::check`].
     ///
     /// # Errors
-    /// The first key that is unknown, or whose value has the wrong type; or a file that cannot be read.
-    pub fn read(flags: &Flags, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+    /// The first unknown key or invalid value, or a file that cannot be read.
+    pub fn read<T: Into<OsString>>(
+        flags: &Flags,
+        environment: impl IntoIterator<Item = (T, T)>,
+    ) -> Result<Self, ConfigError> {
+        let defaults = defaults();
         let mut figment = Figment::from(Serialized::defaults(Config::default()));
+        let environment: Vec<(OsString, OsString)> =
+            environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        if let Some(directives) = environment::rust_log(&environment) {
+            let source = ConfigSource::Environment(environment::RUST_LOG.to_owned());
+            figment = figment.merge(Layer::value(source, "log.level", directives, &defaults));
+        }
         let file = flags.file.as_deref().or_else(|| Some(Path::new(DEFAULT_FILE)).filter(|file| file.exists()));
         if let Some(file) = file {
-            // Read here, because the provider says only that something went wrong.
-            let text = std::fs::read_to_string(file)
-                .map_err(|error| ConfigError::new(format!("cannot read {}: {error}", file.display())))?;
-            figment = figment.merge(FileLayer { path: file.to_owned(), text });
+            figment = figment.merge(Layer::file(file)?);
         }
-        for setting in environment.into_iter().filter_map(Setting::variable) {
-            figment = figment.merge(setting);
+        for (name, value) in &environment {
+            if let Some((key, value)) = environment::setting(name, value)? {
+                let source = ConfigSource::Environment(name.to_string_lossy().into_owned());
+                figment = figment.merge(Layer::value(source, &key, value, &defaults));
+            }
         }
-        for setting in &flags.set {
-            figment = figment.merge(Setting::flag(setting)?);
+        for (key, value) in &flags.set {
+            let source = ConfigSource::CommandLine(key.clone());
+            if key.split('.').any(str::is_empty) {
+                let kind = ConfigErrorKind::UnknownKey { suggestion: None, known: Vec::new() };
+                return Err(ConfigError::new([key.clone()], kind).from_source(Some(source)));
+            }
+            if !value.is_empty() || MAY_BE_EMPTY.contains(&&**key) {
+                figment = figment.merge(Layer::value(source, key, value, &defaults));
+            }
         }
-        let config = figment.extract().map_err(|error| check::explain(&error, &figment))?;
+        let config = figment.extract().map_err(|error| explain::error(&error, &figment, &defaults))?;
         Ok(Self { config, figment })
     }
-}
 
-/// A TOML file whose text is at hand.
-struct FileLayer {
-    path: PathBuf,
-    text: String,
-}
-
-impl Provider for FileLayer {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(format!("file {}", self.path.display()))
+    /// Where the values of these keys come from, other than defaults.
+    pub(crate) fn sources<const N: usize>(&self, keys: [&str; N]) -> String {
+        ConfigSource::list(&keys.map(|key| self.source(key)))
     }
 
-    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
-        Toml::string(&self.text).data()
+    /// Where the value of a key comes from.
+    pub(super) fn source(&self, key: &str) -> ConfigSource {
+        self.figment.find_metadata(key).map_or(ConfigSource::Default, ConfigSource::of)
     }
 }
 
-/// One key with its value, from the environment or the command line.
-struct Setting {
-    from: &'static str,
-    /// The key as it is written there.
-    written: String,
-    key: String,
-    value: String,
+/// The defaults, as nested values.
+pub(super) fn defaults() -> Value {
+    // A plain struct always serializes.
+    Value::serialize(Config::default()).unwrap_or_else(|_| Value::from(Dict::new()))
 }
 
-impl Setting {
-    const PREFIX: &'static str = "CHATBOX_";
-
-    /// What a variable of the environment says, if it is about us.
-    fn variable((name, value): (String, String)) -> Option<Self> {
-        let key = name.strip_prefix(Self::PREFIX)?;
-        // Kubernetes describes a Service named `chatbox` with variables such as CHATBOX_PORT_8080_TCP; the tests have their own.
-        let foreign = key == "PORT" || ["PORT_", "SERVICE_", "TEST_"].iter().any(|prefix| key.starts_with(prefix));
-        let key = key.to_ascii_lowercase().replace("__", ".");
-        (!foreign).then_some(Self { from: "environment", written: name, key, value })
-    }
-
-    fn flag((key, value): &(String, String)) -> Result<Self, ConfigError> {
-        if key.split('.').any(str::is_empty) {
-            return Err(ConfigError::new(format!("`{key}` is no configuration key (command line)")));
-        }
-        Ok(Self { from: "command line", written: key.clone(), key: key.clone(), value: value.clone() })
-    }
+/// The values of one source.
+struct Layer {
+    source: ConfigSource,
+    values: Dict,
 }
 
-impl Provider for Setting {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(format!("{}: {}", self.from, self.written))
+impl Layer {
+    fn file(path: &Path) -> Result<Self, ConfigError> {
+        let none: [&'static str; 0] = [];
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            ConfigError::new(none, ConfigErrorKind::UnreadableFile { path: path.to_owned(), error })
+        })?;
+        let source = ConfigSource::File(path.to_owned());
+        let mut values = Toml::string(&text).data().map_err(|error| {
+            let kind = ConfigErrorKind::Syntax(explain::without_excerpt(&error.kind.to_string()));
+            ConfigError::new(none, kind).from_source(Some(source.clone()))
+        })?;
+        let mut values = values.remove(&Profile::Default).unwrap_or_default();
+        remove_empty("", &mut values);
+        Ok(Self { source, values })
     }
 
-    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
-        let value = if TEXTS.contains(&self.key.as_str()) || self.value.is_empty() {
-            Value::from(self.value.as_str())
-        } else {
-            self.value.parse().unwrap_or_else(|_| Value::from(self.value.as_str()))
+    /// One value, which is parsed as TOML unless its key takes a text.
+    fn value(source: ConfigSource, key: &str, text: &str, defaults: &Value) -> Self {
+        let takes_text = match defaults.find_ref(key) {
+            None | Some(Value::String(..) | Value::Empty(..)) => true,
+            Some(_) => text.is_empty(),
         };
-        let dict = figment::util::nest(&self.key, value).into_dict().unwrap_or_default();
-        Ok(Profile::Default.collect(dict))
+        let parsed = if takes_text { None } else { text.parse().ok() };
+        let value = parsed.unwrap_or_else(|| Value::from(text));
+        Self { source, values: figment::util::nest(key, value).into_dict().unwrap_or_default() }
     }
 }
 
-/// A list, as an array or as one text with commas.
-pub(super) fn list<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
-    deserializer: D,
-) -> Result<Vec<T>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "a list of texts")]
-    enum Given {
-        List(Vec<String>),
-        Text(String),
-    }
-    let read = |item: &str| item.parse().map_err(D::Error::custom);
-    match Given::deserialize(deserializer)? {
-        Given::List(list) => list.iter().map(|item| read(item)).collect(),
-        Given::Text(text) => text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(read).collect(),
-    }
-}
-
-/// Durations such as `20s`, `1h 30m`, `250ms`.
-pub(super) mod duration {
-    use super::*;
-
-    pub(in crate::config) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_duration(*value))
-    }
-
-    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Duration;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a duration such as 20s, 250ms or 1h 30m")
+/// Removes the empty texts that mean that a key is not set.
+fn remove_empty(prefix: &str, values: &mut Dict) {
+    values.retain(|name, value| {
+        let key = format!("{prefix}{name}");
+        match value {
+            Value::String(_, text) => !text.is_empty() || MAY_BE_EMPTY.contains(&&*key),
+            Value::Dict(_, inner) => {
+                remove_empty(&format!("{key}."), inner);
+                true
             }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Duration, E> {
-                humantime::parse_duration(text).map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Duration, E> {
-                // Zero needs no unit.
-                if number == 0 { Ok(Duration::ZERO) } else { Err(E::invalid_type(Unexpected::Unsigned(number), &self)) }
-            }
-
-            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Duration, E> {
-                if number == 0 { Ok(Duration::ZERO) } else { Err(E::invalid_type(Unexpected::Signed(number), &self)) }
-            }
+            _ => true,
         }
-        deserializer.deserialize_any(Text)
-    }
+    });
 }
 
-impl Serialize for Retention {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Forever => serializer.serialize_str("forever"),
-            Self::For(time) => duration::serialize(time, serializer),
+const ENVIRONMENT: &str = "environment";
+const COMMAND_LINE: &str = "command line";
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        match &self.source {
+            ConfigSource::File(path) => Metadata::from("file", Source::File(path.clone())),
+            ConfigSource::Environment(name) => Metadata::from(ENVIRONMENT, Source::Custom(name.clone())),
+            ConfigSource::CommandLine(key) => Metadata::from(COMMAND_LINE, Source::Custom(key.clone())),
+            ConfigSource::Default => Metadata::default(),
         }
     }
+
+    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
+        Ok(Profile::Default.collect(self.values.clone()))
+    }
 }
 
-impl<'de> Deserialize<'de> for Retention {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text == "forever" {
-            return Ok(Self::Forever);
+impl ConfigSource {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        match &metadata.source {
+            Some(Source::File(path)) => Self::File(path.clone()),
+            Some(Source::Custom(name)) if metadata.name == ENVIRONMENT => Self::Environment(name.clone()),
+            Some(Source::Custom(key)) => Self::CommandLine(key.clone()),
+            _ => Self::Default,
         }
-        humantime::parse_duration(&text)
-            .map(Self::For)
-            .map_err(|_| D::Error::invalid_value(Unexpected::Str(&text), &"forever, or a duration such as 30d"))
     }
 }

@@ -1,23 +1,31 @@
-//! Text that must not be shown.
+//! Secrets: texts that are masked wherever they are shown.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::io;
 use std::path::Path;
 
-/// A value that may be, or contain, a secret: a key, or a URL with a password.
+/// Keys whose values are secret.
+const KEYS: &[&str] = &["auth.jwt_secret", "store.url"];
+
+/// Whether the value of this key may be secret. That of a section may contain one.
+pub(super) fn may_hold_secret(key: &str) -> bool {
+    KEYS.iter().any(|secret| secret.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
+/// A text that is, or may contain, a secret: a key, or a URL with a password.
 ///
-/// It shows itself as `***`; a URL without credentials, which is of use in a log, by its own text.
+/// `Display` and `Debug` mask it as `***`. A store URL without a password is shown in full, and one of MongoDB with its host.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<str>);
 
 impl Secret {
-    /// Takes a text into custody.
+    /// Wraps a text.
     pub fn new(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
     }
 
-    /// Takes a file's text into custody, without the newline that files end with.
+    /// Reads a file. A newline at its end is not part of the secret.
     ///
     /// # Errors
     /// When the file cannot be read, or is not UTF-8.
@@ -35,14 +43,14 @@ impl Secret {
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.split_once(':') {
-            // A local store has a path and no password.
+            // These have a path and no password.
             Some(("sqlite" | "memory", _)) => f.write_str(&self.0),
             Some((scheme @ ("mongodb" | "mongodb+srv"), rest)) => {
-                // What stands before the last `@` are credentials; what stands behind a `?` may name some, and hold an `@`.
+                // Credentials stand before the last `@`. Options after a `?` may contain credentials, and an `@`.
                 let (address, options) = rest.split_once('?').unwrap_or((rest, ""));
                 let host = address.rsplit('@').next().unwrap_or_default();
                 let host = host.trim_start_matches('/').split('/').next().unwrap_or_default();
-                // A password with a `?` that is not escaped.
+                // An unescaped `?` in a password.
                 let host = if options.contains('@') { "***" } else { host };
                 write!(f, "{scheme}://***@{host}/***")
             }

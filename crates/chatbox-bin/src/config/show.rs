@@ -1,11 +1,11 @@
-//! The effective configuration, each value with where it came from.
+//! The effective configuration as text, each value with its source.
 
 use super::Loaded;
 use figment::value::{Dict, Value};
 use std::fmt::Write;
 
 impl Loaded {
-    /// One line a key: `key = value  # source`, in TOML. Secrets are masked.
+    /// One line per key: `key = value  # source`, in TOML. Secrets are masked.
     #[must_use]
     pub fn show(&self) -> String {
         let mut lines = Vec::new();
@@ -15,19 +15,20 @@ impl Loaded {
         let width = lines.iter().map(|(key, value)| key.len() + value.len()).max().unwrap_or(0) + 3;
         let mut shown = String::new();
         for (key, value) in lines {
-            let source = self.source(&key).unwrap_or_else(|| "default".to_owned());
             // Writing to a string does not fail.
-            let _ = writeln!(shown, "{:width$}  # {source}", format!("{key} = {value}"));
+            let _ = writeln!(shown, "{:width$}  # {}", format!("{key} = {value}"), self.source(&key));
         }
         shown
     }
+}
 
-    /// Where a value came from; `None` for a default.
-    pub(super) fn source(&self, key: &str) -> Option<String> {
-        let metadata = self.figment.find_metadata(key)?;
-        // Only the defaults come from code.
-        metadata.source.is_none().then(|| metadata.name.to_string())
+/// Every key of nested values.
+pub(super) fn keys(values: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Value::Dict(_, dict) = values {
+        collect(dict, "", &mut lines);
     }
+    lines.into_iter().map(|(key, _)| key).collect()
 }
 
 fn collect(dict: &Dict, prefix: &str, lines: &mut Vec<(String, String)>) {
@@ -40,7 +41,7 @@ fn collect(dict: &Dict, prefix: &str, lines: &mut Vec<(String, String)>) {
     }
 }
 
-/// A value as it is written in a file.
+/// A value as it is written in TOML.
 pub(super) fn toml(value: &Value) -> String {
     match value {
         Value::String(_, text) => format!("{text:?}"),

@@ -6,8 +6,9 @@ use crate::history_limit::PagePermit;
 use crate::refusal::HttpRefusal;
 use crate::state::ServiceState;
 use crate::telemetry;
+use axum::Extension;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chatbox_protocol::RoomName;
@@ -16,6 +17,7 @@ use chatbox_store::StoreError;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The most messages that one request returns.
@@ -44,10 +46,12 @@ pub(super) async fn history(
     room: Result<Path<String>, PathRejection>,
     query: Result<Query<Range>, QueryRejection>,
     credentials: Result<Query<Credentials>, QueryRejection>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
 ) -> Response {
     let answer = async {
-        let identity = state.authenticator.identify(&headers, credentials?.0)?;
+        let peer = peer.map(|Extension(ConnectInfo(peer))| peer.ip());
+        let identity = state.authenticator.identify(peer, &headers, credentials?.0)?;
         let Range { after, limit } = query?.0;
         let room = RoomName::new(room?.0).map_err(|error| HttpRefusal::bad_request(format!("room: {error}")))?;
         if identity.rooms.is_some_and(|allows| !allows(room.as_str())) {

@@ -1,7 +1,7 @@
 //! Property tests of the routes: every request has a documented answer, and none lets in a client without a token.
 
 use super::page::page;
-use crate::config::{Config, Secret};
+use crate::config::{Anonymous, Config, Secret};
 use crate::service::Service;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -25,6 +25,9 @@ static OPEN: LazyLock<Fixture> = LazyLock::new(|| Fixture::new(None));
 impl Fixture {
     fn new(secret: Option<&str>) -> Self {
         let mut config = Config::default();
+        if secret.is_none() {
+            config.auth.anonymous = Anonymous::Always;
+        }
         config.store.url = Secret::new("memory:");
         config.auth.jwt_secret = secret.map(Secret::new);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -35,12 +35,13 @@ fn upgrade(state: &Arc<ServiceState>, parts: &mut Parts) -> Result<Response, Box
         telemetry::on_refused(Rejection::Origin.code());
         return Err(Box::new(Rejection::Origin.into_response()));
     }
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     let Identity { user, valid_for, rooms } =
-        state.authenticator.identify(&parts.headers, credentials).map_err(|error| refuse(error.into()))?;
+        state.authenticator.identify(peer, &parts.headers, credentials).map_err(|error| refuse(error.into()))?;
     let lease = state.registry.admit(&user).map_err(|refusal| refuse(refusal.into()))?;
     let expiry = valid_for.map(|after| Expiry { after, reason: close_reason(Disconnect::TokenExpired) });
-    if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
-        let client = client_addr::client(peer.ip(), &parts.headers, &state.config.server.trusted_proxies);
+    if let Some(peer) = peer {
+        let client = client_addr::client(peer, &parts.headers, &state.config.server.trusted_proxies);
         tracing::debug!(user_id = user, connection_id = %lease.connection().id(), %client, "Client admitted");
     }
     let member_of = state.rooms.clone();

@@ -4,6 +4,7 @@
 use crate::harness::{End, Peer};
 use chatbox::{Config, Secret, Service, ServiceReport};
 use proptest::prelude::*;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -114,8 +115,8 @@ async fn a_service_may_be_shut_down_again_and_without_any_time() {
 async fn run(schedule: Schedule) -> Result<(), TestCaseError> {
     let mut config = Config::default();
     config.store.url = Secret::new("memory:");
-    config.limits.messages_per_second = 1_000_000;
-    config.limits.burst = 1_000_000;
+    config.limits.messages_per_second = NonZeroU32::MAX;
+    config.limits.burst = NonZeroU32::MAX;
     config.shutdown.close_rate = schedule.close_rate;
     let service = Service::start(config).await.unwrap();
     let refused = Arc::new(AtomicU64::new(0));

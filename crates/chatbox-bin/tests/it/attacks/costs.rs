@@ -2,7 +2,7 @@
 
 use super::bystanders::Bystanders;
 use super::document::{COSTS, compare};
-use chatbox::Limits;
+use chatbox::LimitsConfig;
 use chatbox_rooms::Options;
 use chatbox_store::MAX_READ_BYTES;
 use std::fmt::Write;
@@ -48,9 +48,9 @@ struct Costs {
 
 impl Costs {
     fn by_default() -> Self {
-        let (limits, options) = (Limits::default(), Options::default());
+        let (limits, options) = (LimitsConfig::default(), Options::default());
         let bytes = |size: usize| u64::try_from(size).unwrap();
-        let (message, outbox) = (bytes(limits.max_message_bytes), bytes(limits.outbox_bytes));
+        let (message, outbox) = (bytes(limits.max_message_bytes.get()), bytes(limits.outbox_bytes.get()));
         let read = bytes(MAX_READ_BYTES);
         Self {
             message,
@@ -58,7 +58,7 @@ impl Costs {
             read,
             connection: IDLE + 2 * message + BACKLOG + BATCH + outbox + message + read,
             room: bytes(options.ring_bytes()),
-            rooms: bytes(limits.rings_bytes),
+            rooms: bytes(limits.rings_bytes.get()),
             sender: outbox / ANSWER * message,
             senders: bytes(options.queue_bytes()),
             page: PAGE + 2 * read,

@@ -1,0 +1,36 @@
+//! Section `server`: worker threads and trusted proxies.
+
+use super::error::{ConfigError, ConfigErrorKind};
+use super::values;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
+
+/// More threads than any machine has processors are a mistake.
+const MAX_WORKERS: usize = 1_024;
+
+/// Section `server`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// Networks, such as `10.0.0.0/8`, of the proxies whose `X-Forwarded-For` is believed. Only logs show the client's address.
+    #[serde(deserialize_with = "values::list")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Threads that serve connections, 1 to 1,024. Default: one for each processor that the process may use. Not used by an embedded
+    /// service, which runs on its program's runtime.
+    #[serde(deserialize_with = "values::optional_number")]
+    pub workers: Option<NonZeroUsize>,
+}
+
+impl ServerConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        match self.workers {
+            Some(workers) if workers.get() > MAX_WORKERS => {
+                let (value, max) = (workers.to_string(), MAX_WORKERS.to_string());
+                Err(ConfigError::new(["server.workers"], ConfigErrorKind::TooLarge { value, max }))
+            }
+            _ => Ok(()),
+        }
+    }
+}
