@@ -36,8 +36,8 @@ impl Handler for ChatHandler {
         self.member.poll_ready(connection, cx)
     }
 
-    fn on_closing(&mut self, _: &Arc<Connection>, _: &Closing) {
-        self.member.on_closing();
+    fn on_closing(&mut self, connection: &Arc<Connection>, _: &Closing) {
+        self.member.on_closing(connection);
     }
 
     fn before_close(&mut self, connection: &Arc<Connection>, closing: &Closing) {

@@ -86,11 +86,15 @@ impl Member {
         }
     }
 
-    /// Stops at what is queued now. Call it when the connection is told to close.
-    pub fn on_closing(&mut self) {
+    /// Ends all memberships at the heads of this moment. Call it when the connection is told to close.
+    ///
+    /// What is left up to there can still be pulled, also what has to be read from the store. Until it is, the connection
+    /// [owes](Connection::owed) an answer. A message that the store does not return within
+    /// [`Options::store_timeout`](crate::Options::store_timeout) is given up, with those that follow it in its room.
+    pub fn on_closing(&mut self, connection: &Arc<Connection>) {
         self.joining = None;
         for subscription in &mut self.subscriptions {
-            subscription.freeze(&self.handle.context);
+            subscription.close(connection);
         }
     }
 

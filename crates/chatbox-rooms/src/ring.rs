@@ -113,6 +113,14 @@ impl Ring {
         self.bytes
     }
 
+    /// The mean size of a message with its frame. 0 if the ring is empty.
+    pub(crate) fn mean_size(&self) -> usize {
+        usize::try_from(self.next - self.first())
+            .ok()
+            .and_then(|messages| self.bytes.checked_div(messages))
+            .unwrap_or(0)
+    }
+
     /// Appends a chunk. If it does not follow the newest one, the ring is emptied first.
     pub(crate) fn push(&mut self, chunk: Chunk) {
         if chunk.first != self.next {

@@ -201,6 +201,11 @@ impl Room {
         pulled
     }
 
+    /// The mean size of the newest messages, in bytes of their frames. 0 if none are in memory.
+    pub(crate) fn mean_size(&self) -> usize {
+        self.log().ring.mean_size()
+    }
+
     /// Whether the ring reaches back to `cursor`.
     pub(crate) fn covers(&self, cursor: u64) -> bool {
         self.log().ring.covers(cursor)

@@ -5,7 +5,7 @@ mod backfill;
 use crate::context::Context;
 use crate::room::Room;
 use crate::wire::history_gone;
-use backfill::{Backfill, Progress, StoreRead};
+use backfill::{Backfill, Progress};
 use chatbox_core::{Batch, Connection};
 use chatbox_store::Span;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ pub(crate) struct Subscription {
     room: Arc<Room>,
     /// Everything up to this `seq` has been pulled.
     cursor: u64,
-    /// Present while the cursor is behind the ring, and for frames of a closing member.
+    /// Present while the cursor is behind the ring, or the connection is closing and something is left to pull.
     backfill: Option<Box<Backfill>>,
     /// The member's slot in the room.
     slot: u32,
-    /// Nothing more is pulled from the room.
-    frozen: bool,
+    /// The connection is closing: nothing is pulled beyond the backfill's last message.
+    closing: bool,
 }
 
 /// The result of a pull.
@@ -50,25 +50,27 @@ impl Subscription {
         let (slot, span) = room.enter(connection);
         let cursor = begin(span);
         // A member that begins behind the ring has asked for replay. One that falls behind later is slow, and counted.
-        let backfill = (!room.covers(cursor)).then(|| Box::new(Backfill::Store(StoreRead::new(context))));
-        Self { room, cursor, backfill, slot, frozen: false }
+        let backfill = (!room.covers(cursor)).then(|| Box::new(Backfill::from_store(context)));
+        Self { room, cursor, backfill, slot, closing: false }
     }
 
     pub(crate) fn room(&self) -> &Arc<Room> {
         &self.room
     }
 
-    /// Stops at the head of this moment. Takes what the ring has up to there, because the ring may move on before it can be written. A
-    /// member further behind stops where it is, and its client resumes elsewhere.
-    pub(crate) fn freeze(&mut self, context: &Context) {
-        let head = self.room.head();
-        if self.frozen {
+    /// Ends the membership at the head of this moment. What is left up to there is still pulled, from the ring or from the store; until
+    /// then the connection is owed an answer, so its Close waits.
+    pub(crate) fn close(&mut self, connection: &Arc<Connection>) {
+        if self.closing {
             return;
         }
-        self.frozen = true;
-        let (frames, pulled) = backfill::take_frames(&self.room, &mut self.cursor, head);
-        context.metrics.delivered.increment(pulled);
-        self.backfill = (!frames.is_empty()).then(|| Box::new(Backfill::Frozen(frames)));
+        self.closing = true;
+        let head = self.room.head();
+        if self.cursor < head {
+            self.backfill.get_or_insert_default().end_at(head, connection.owe(0));
+        } else {
+            self.backfill = None;
+        }
     }
 
     /// Whether it reads from the store, or holds a page that it has read.
@@ -84,50 +86,36 @@ impl Subscription {
         batch: &mut Batch,
         may_read: bool,
     ) -> Pulled {
-        if self.frozen {
-            self.pull_frozen(batch);
-            return Pulled::All;
-        }
-        while !batch.is_full() && self.cursor < self.room.head() {
-            if let Some(pulled) = self.room.pull(&mut self.cursor, u64::MAX, batch) {
-                self.backfill = None;
+        let until =
+            if self.closing { self.backfill.as_ref().map_or(self.cursor, |left| left.until()) } else { u64::MAX };
+        while !batch.is_full() && self.cursor < self.room.head().min(until) {
+            if let Some(pulled) = self.room.pull(&mut self.cursor, until, batch) {
+                if let Some(backfill) = &mut self.backfill {
+                    backfill.leave_store();
+                }
                 context.metrics.delivered.increment(pulled);
                 if pulled == 0 {
                     break;
                 }
             } else if !may_read {
                 return Pulled::Denied;
-            } else if !self.pull_page(context, cx, batch) {
+            } else if !self.pull_page(context, until, cx, batch) {
                 break;
             }
         }
-        if self.backfill.is_some() && self.cursor >= self.room.head() {
+        if self.backfill.is_some() && self.cursor >= self.room.head().min(until) {
             self.backfill = None;
         }
         Pulled::All
     }
 
-    fn pull_frozen(&mut self, batch: &mut Batch) {
-        if let Some(Backfill::Frozen(frames)) = self.backfill.as_deref_mut() {
-            while !batch.is_full()
-                && let Some(next) = frames.pop_front()
-            {
-                batch.push(next);
-            }
-            if frames.is_empty() {
-                self.backfill = None;
-            }
-        }
-    }
-
     /// Pulls from a page of the store. Returns whether there may be more at once.
-    fn pull_page(&mut self, context: &Arc<Context>, cx: &mut task::Context<'_>, batch: &mut Batch) -> bool {
-        let backfill = self.backfill.get_or_insert_with(|| {
+    fn pull_page(&mut self, context: &Arc<Context>, until: u64, cx: &mut task::Context<'_>, batch: &mut Batch) -> bool {
+        let backfill = self.backfill.get_or_insert_default();
+        if backfill.enter_store(context) {
             context.metrics.slow_consumers.increment(1);
-            Box::new(Backfill::Store(StoreRead::new(context)))
-        });
-        let Backfill::Store(read) = &mut **backfill else { return false };
-        match read.pull(&self.room, &mut self.cursor, cx, batch) {
+        }
+        match backfill.pull(&self.room, &mut self.cursor, until, cx, batch) {
             Progress::Pulled(messages) => context.metrics.delivered.increment(messages),
             Progress::Removed => {
                 // Retention was faster than the member.
@@ -137,6 +125,10 @@ impl Subscription {
             }
             Progress::Again => {}
             Progress::Pending => return false,
+            Progress::GaveUp => {
+                self.backfill = None;
+                return false;
+            }
         }
         true
     }

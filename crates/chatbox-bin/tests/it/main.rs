@@ -20,6 +20,7 @@ mod replicas;
 mod rotation;
 mod schedule;
 mod secrets;
+mod slow_readers;
 mod startup;
 mod stubborn;
 mod tokens;

@@ -1,66 +1,41 @@
-//! Messages of a member that do not come from the room's ring.
+//! What a member has to catch up on: messages that are read from the store, and those left before a Close.
 
 use crate::context::Context;
 use crate::page::{self, Page};
 use crate::ring::{Chunk, ChunkBuilder};
 use crate::room::Room;
 use crate::wire::stored_message;
-use bytes::Bytes;
-use chatbox_core::Batch;
+use chatbox_core::{Batch, Reply};
 use chatbox_store::Stored;
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// Messages in one page.
-const PAGE: usize = 256;
+/// The most messages in one page.
+const PAGE_MESSAGES: usize = 256;
+
+/// The size of one page that is aimed at. A page stays in memory until the client has taken it.
+const PAGE_BYTES: usize = 256 * 1024;
 
 /// The pause after a failed read.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Messages of a member that do not come from the room's ring.
-pub(super) enum Backfill {
-    /// Read from the store, because the ring begins later.
-    Store(StoreRead),
-    /// Taken from the ring when the connection was told to close.
-    Frozen(VecDeque<Bytes>),
+/// What a member has to catch up on.
+#[derive(Default)]
+pub(super) struct Backfill {
+    /// Present while the cursor is behind the ring.
+    store: Option<StoreRead>,
+    /// Present when the connection is closing.
+    end: Option<End>,
 }
 
-impl Backfill {
-    /// Whether it reads from the store, or holds a page that it has read.
-    pub(super) fn is_reading(&self) -> bool {
-        match self {
-            Self::Store(read) => read.task.is_some() || read.page.is_some(),
-            Self::Frozen(_) => false,
-        }
-    }
-}
-
-/// Takes everything between `cursor` and `until` out of a room's ring, as far as the ring reaches back. Returns how many messages.
-pub(super) fn take_frames(room: &Room, cursor: &mut u64, until: u64) -> (VecDeque<Bytes>, u64) {
-    /// In one pull.
-    const FRAMES: usize = 64;
-    let (mut frames, mut messages) = (VecDeque::new(), 0);
-    while *cursor < until {
-        let mut batch = Batch::new(FRAMES, usize::MAX);
-        let pulled = room.pull(cursor, until, &mut batch).unwrap_or_default();
-        if pulled == 0 {
-            break;
-        }
-        messages += pulled;
-        frames.extend(batch.drain());
-    }
-    (frames, messages)
-}
-
-/// Reads a room from the store, page by page.
-pub(super) struct StoreRead {
-    context: Arc<Context>,
-    task: Option<ReadTask>,
-    page: Option<Chunk>,
+/// The last message before the Close.
+struct End {
+    seq: u64,
+    /// The Close waits until this is dropped.
+    _close_waits: Reply,
 }
 
 /// The result of a pull from the store.
@@ -73,12 +48,45 @@ pub(super) enum Progress {
     Again,
     /// A page is being read.
     Pending,
+    /// The connection is closing and the store did not answer in time.
+    GaveUp,
 }
 
-impl StoreRead {
-    pub(super) fn new(context: &Arc<Context>) -> Self {
-        context.metrics.lagging.increment(1.0);
-        Self { context: Arc::clone(context), task: None, page: None }
+impl Backfill {
+    /// The backfill of a member that begins behind the ring.
+    pub(super) fn from_store(context: &Arc<Context>) -> Self {
+        Self { store: Some(StoreRead::new(context)), end: None }
+    }
+
+    /// Ends at this `seq`. The reply is dropped when the member has pulled it, or cannot.
+    pub(super) fn end_at(&mut self, seq: u64, close_waits: Reply) {
+        self.end = Some(End { seq, _close_waits: close_waits });
+        if let Some(store) = &mut self.store {
+            // It would wait for the store without a limit.
+            store.task = store.task.take_if(|task| task.is_finished());
+        }
+    }
+
+    /// The last `seq` to pull.
+    pub(super) fn until(&self) -> u64 {
+        self.end.as_ref().map_or(u64::MAX, |end| end.seq)
+    }
+
+    /// Begins to read from the store. Returns whether the member did not do so before.
+    pub(super) fn enter_store(&mut self, context: &Arc<Context>) -> bool {
+        let enters = self.store.is_none();
+        self.store.get_or_insert_with(|| StoreRead::new(context));
+        enters
+    }
+
+    /// The ring has what follows the cursor.
+    pub(super) fn leave_store(&mut self) {
+        self.store = None;
+    }
+
+    /// Whether it reads from the store, or holds a page that it has read.
+    pub(super) fn is_reading(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.task.is_some() || store.page.is_some())
     }
 
     /// Pulls what follows the cursor from the page that was read, or reads the next one.
@@ -86,11 +94,42 @@ impl StoreRead {
         &mut self,
         room: &Arc<Room>,
         cursor: &mut u64,
+        until: u64,
+        cx: &mut task::Context<'_>,
+        batch: &mut Batch,
+    ) -> Progress {
+        let limited = self.end.is_some();
+        match &mut self.store {
+            Some(store) => store.pull(room, cursor, until, limited, cx, batch),
+            None => Progress::Pending,
+        }
+    }
+}
+
+/// Reads a room from the store, page by page. One page is in memory at a time.
+struct StoreRead {
+    context: Arc<Context>,
+    task: Option<ReadTask>,
+    page: Option<Chunk>,
+}
+
+impl StoreRead {
+    fn new(context: &Arc<Context>) -> Self {
+        context.metrics.lagging.increment(1.0);
+        Self { context: Arc::clone(context), task: None, page: None }
+    }
+
+    fn pull(
+        &mut self,
+        room: &Arc<Room>,
+        cursor: &mut u64,
+        until: u64,
+        limited: bool,
         cx: &mut task::Context<'_>,
         batch: &mut Batch,
     ) -> Progress {
         if let Some(page) = &self.page {
-            let pulled = page.pull(cursor, u64::MAX, batch);
+            let pulled = page.pull(cursor, until, batch);
             if page.last() <= *cursor {
                 self.page = None;
             }
@@ -98,7 +137,7 @@ impl StoreRead {
                 return Progress::Pulled(pulled);
             }
         }
-        let task = self.task.get_or_insert_with(|| ReadTask::spawn(&self.context, room, *cursor));
+        let task = self.task.get_or_insert_with(|| ReadTask::spawn(&self.context, room, *cursor, limited));
         let Poll::Ready(page) = task.poll(cx) else { return Progress::Pending };
         self.task = None;
         let removed = match page {
@@ -107,7 +146,7 @@ impl StoreRead {
                 stored.first().map_or(0, |first| first.seq - 1)
             }
             Page::Removed(seq) => seq,
-            Page::Empty => 0,
+            Page::Empty => return Progress::GaveUp,
         };
         if removed > *cursor {
             *cursor = removed;
@@ -128,8 +167,18 @@ impl Drop for StoreRead {
 struct ReadTask(JoinHandle<Page>);
 
 impl ReadTask {
-    fn spawn(context: &Arc<Context>, room: &Arc<Room>, after: u64) -> Self {
-        Self(tokio::spawn(read(Arc::clone(context), Arc::clone(room), after)))
+    /// Reads until there is a page; with `limited`, at most for [`Options::store_timeout`](crate::Options::store_timeout).
+    fn spawn(context: &Arc<Context>, room: &Arc<Room>, after: u64, limited: bool) -> Self {
+        let (limit, read) = (context.options.store_timeout(), read(Arc::clone(context), Arc::clone(room), after));
+        Self(if limited {
+            tokio::spawn(async move { tokio::time::timeout(limit, read).await.unwrap_or(Page::Empty) })
+        } else {
+            tokio::spawn(read)
+        })
+    }
+
+    fn is_finished(&self) -> bool {
+        self.0.is_finished()
     }
 
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Page> {
@@ -151,8 +200,10 @@ impl Drop for ReadTask {
 /// Reads messages that are known to have been stored. Repeats the read while the store fails or does not show them: a secondary of a
 /// database may be behind its primary.
 async fn read(context: Arc<Context>, room: Arc<Room>, after: u64) -> Page {
+    // Assumes that the messages are about as long as the newest ones. The store bounds a page in any case.
+    let limit = PAGE_BYTES.checked_div(room.mean_size()).unwrap_or(PAGE_MESSAGES).clamp(1, PAGE_MESSAGES);
     loop {
-        match page::read(&*context.store, room.name(), after, PAGE).await {
+        match page::read(&*context.store, room.name(), after, limit).await {
             Ok(Page::Empty) => {
                 tracing::debug!(room = &**room.name(), after, "replay waits for the store to show messages");
             }

@@ -164,9 +164,23 @@ impl Client {
         self.seen.drain(..).collect()
     }
 
+    /// Pulls like a session that is told to close, until the connection is owed nothing and has no more to send. Returns the lines.
+    pub(crate) async fn finish(&mut self) -> Vec<String> {
+        let mut lines = self.rest();
+        while self.lease.connection().owed() > 0 {
+            poll_fn(|cx| {
+                self.poll_pull(cx);
+                if self.seen.is_empty() && self.lease.connection().owed() > 0 { Poll::Pending } else { Poll::Ready(()) }
+            })
+            .await;
+            lines.append(&mut self.rest());
+        }
+        lines
+    }
+
     /// Closes the connection like a drain.
     pub(crate) fn close(&mut self) -> Closing {
-        self.member.on_closing();
+        self.member.on_closing(self.lease.connection());
         Closing {
             reason: CloseReason::new(CloseCode::GOING_AWAY, "server shutting down"),
             reconnect_after: Some(Duration::from_millis(1_500)),
