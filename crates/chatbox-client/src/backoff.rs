@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// How long to wait after the n-th failure in a row: anything from nothing to `base` × 2ⁿ, at most `cap`.
+/// The delay after the n-th failure in a row: random, from 0 to `base` × 2ⁿ, at most `cap`.
 ///
-/// Full jitter spreads a fleet whose server went away evenly over the whole window, where a fixed delay would bring it
-/// back all at once.
+/// Full jitter spreads the clients of a server that failed evenly over the whole window; after a fixed delay they would all
+/// reconnect at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Backoff {
     pub(crate) base: Duration,
@@ -36,7 +36,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_delay_lies_anywhere_between_nothing_and_its_window(
+        fn a_delay_is_between_zero_and_its_window(
             base in 0..100_000_u64, cap in 0..100_000_u64, failures: u32, fraction in 0.0..=1.0_f64,
         ) {
             let backoff = Backoff { base: Duration::from_millis(base), cap: Duration::from_millis(cap) };

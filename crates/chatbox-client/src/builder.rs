@@ -1,4 +1,4 @@
-//! How a client is put together, with every default in one place.
+//! The configuration of a client, with every default in one place.
 
 use crate::backoff::Backoff;
 use crate::dial::{Dialer, Target};
@@ -6,14 +6,17 @@ use crate::driver::{Driver, Timing};
 use crate::reconnect::Reconnect;
 use crate::server::{Rotation, Server};
 use crate::session::{Limits, Session};
+use crate::shared::{Handle, Shared};
 use crate::token::{BoxError, Token};
 use crate::{BuildError, Client, Events};
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, watch};
 
-/// Puts a [`Client`] together.
+/// Configures and starts a [`Client`].
 #[derive(Clone)]
 #[must_use = "nothing happens before `connect`"]
 pub struct Builder {
@@ -50,29 +53,30 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Adds a server: `ws://HOST[:PORT][PATH]`, the path being the service's `path_prefix` (`/ws` is appended unless it is
-    /// there). `http://` means the same. Of several servers each client begins with one at random, and every further try
-    /// goes to the next. At least one is needed.
+    /// Adds a server: `ws://HOST[:PORT][PATH]` or `wss://…`, where the path is the service's `path_prefix` (`/ws` is appended
+    /// unless it is there). `http://` and `https://` mean the same. Of several servers each client begins with a random one,
+    /// and every further attempt takes the next. At least one is required.
     pub fn server(mut self, address: impl Into<String>) -> Self {
         self.servers.push(address.into());
         self
     }
 
-    /// Says who the client is, as `?user=`: believed by services without tokens only.
+    /// The user id, sent as `?user=`: accepted by services without tokens only.
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.user = Some(user.into());
         self
     }
 
-    /// The token (JWT) for every connect, as `Authorization: Bearer`. When it expires the client ends:
-    /// [`token_provider`](Self::token_provider) is for those that go on. Of the two the one set last counts.
+    /// The token (JWT) of every connection, sent as `Authorization: Bearer`. When it expires the client ends; with a
+    /// [`token_provider`](Self::token_provider) it goes on. The later call of the two replaces the earlier one.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Token::Fixed(token.into());
         self
     }
 
-    /// Asked for a token before each connect. With it the client comes back from 1008 (`token expired`), 401 and 403, too.
-    /// While it fails, or takes longer than [`connect_timeout`](Self::connect_timeout), the client tries again with backoff.
+    /// A function that is called for a token before each attempt to connect. With it the client reconnects after 1008
+    /// (`token expired`), 401 and 403, too. If it fails, or takes longer than [`connect_timeout`](Self::connect_timeout), the
+    /// client tries again with backoff.
     pub fn token_provider<F, Fut, E>(mut self, provider: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -83,40 +87,45 @@ impl Builder {
         self
     }
 
-    /// Makes the byte stream of each connection, instead of plain TCP: for TLS (`wss://` needs this), Unix sockets, proxies,
-    /// tests.
-    pub fn dial<F, Fut, S>(mut self, dial: F) -> Self
+    /// A function that makes the byte stream of each connection: [`dialer`](Self::dialer) with [`Dialer::new`].
+    pub fn dial<F, Fut, S>(self, dial: F) -> Self
     where
         F: Fn(Target) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self.dialer = Some(Dialer::new(dial));
+        self.dialer(Dialer::new(dial))
+    }
+
+    /// Makes the byte stream of each connection. Default: TCP, and for `wss://`, with the feature `tls`, TLS that trusts the
+    /// certificate authorities of the system.
+    pub fn dialer(mut self, dialer: Dialer) -> Self {
+        self.dialer = Some(dialer);
         self
     }
 
-    /// How long to wait between tries: a random time up to `base` after the first failure, up to twice as long after each
-    /// further one, at most `cap`. It starts afresh once a `message` or an `ack` has come, not when a connection is merely
-    /// open. Default: 1 s, 20 s.
+    /// The time between attempts: random, up to `base` after the first failure, up to twice as long after each further one,
+    /// at most `cap`. It starts afresh when a `message` or an `ack` is received, not when a connection is merely open.
+    /// Default: 1 s, 20 s.
     pub fn backoff(mut self, base: Duration, cap: Duration) -> Self {
         self.limits.backoff = Backoff { base, cap };
         self
     }
 
-    /// A server that was silent for 2.5 × the heartbeat that it announced is given up, but neither before `min` nor after
-    /// `max` of silence. Default: 1 s, 2 min.
+    /// Bounds of the silence after which the client gives up a connection and reconnects: 2.5 × the heartbeat that the
+    /// server announced, at least `min`, at most `max`. Default: 1 s, 2 min.
     pub fn silence(mut self, min: Duration, max: Duration) -> Self {
         self.timing.silence = (min, max.max(min));
         self
     }
 
-    /// How long a connect may take, from the token to the `welcome`. Default: 10 s.
+    /// The time for one attempt to connect, from the token to the `welcome`. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.timing.connect = timeout;
         self
     }
 
-    /// How long a server may take for the close handshake. Default: 5 s.
+    /// The time that a server has for the close handshake. Default: 5 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.timing.close = timeout;
         self
@@ -129,24 +138,24 @@ impl Builder {
         self
     }
 
-    /// The longest message, encoded, that the server takes (`limits.max_message_bytes` there): a longer one would make it
-    /// close the connection for good, so it is not sent. Default: 64 KiB.
+    /// The longest message in bytes, encoded, that the server accepts (its `limits.max_message_bytes`): a longer one would
+    /// make it close the connection for good, so it is not sent. Default: 64 KiB.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.limits.max_message_bytes = bytes;
         self
     }
 
-    /// How many events may wait to be taken before the client stops reading. At least 1. Default: 64.
+    /// How many events are queued before the client stops reading. At least 1. Default: 64.
     pub fn event_queue(mut self, events: usize) -> Self {
         self.event_queue = events.max(1);
         self
     }
 
-    /// Starts the client. It connects on its own, and keeps trying: that a server is down is told by an event.
+    /// Starts the client. It connects in the background and keeps trying: an unreachable server is reported as an event.
     ///
     /// # Errors
     ///
-    /// When what was configured cannot work.
+    /// When the configuration is invalid.
     ///
     /// # Panics
     ///
@@ -154,28 +163,42 @@ impl Builder {
     pub fn connect(self) -> Result<(Client, Events), BuildError> {
         let user = self.user.as_deref();
         let servers = self.servers.iter().map(|address| Server::parse(address, user)).collect::<Result<Vec<_>, _>>()?;
-        if self.dialer.is_none()
-            && let Some(server) = servers.iter().find(|server| server.target.tls)
-        {
-            let problem = "wss:// needs `Builder::dial` with a TLS stream";
-            return Err(BuildError::Server { address: server.uri.to_string(), problem });
-        }
         if !self.token.is_valid() {
             return Err(BuildError::Token);
         }
+        let dialer = self.dialer.map_or_else(|| default_dialer(&servers), Ok)?;
         let servers = Rotation::new(servers, rand::random_range(0..usize::MAX))?;
         let reconnect = Reconnect::new(self.limits.backoff, self.token.is_renewed());
+        let shared = Arc::new(Shared::new(Session::new(self.limits, rand::random())));
+        let (events, queue) = mpsc::channel(self.event_queue);
+        let (done, is_done) = watch::channel(false);
         let (token, timing) = (self.token, self.timing);
-        let dialer = self.dialer.unwrap_or_else(Dialer::tcp);
-        let session = Session::new(self.limits, rand::random());
-        Ok(Client::start(session, self.event_queue, |shared| Driver {
-            shared,
-            servers,
-            token,
-            dialer,
-            timing,
-            reconnect,
-        }))
+        let driver = Driver { shared: Arc::clone(&shared), servers, token, dialer, timing, reconnect };
+        tokio::spawn(driver.run(events, done));
+        let handle = Arc::new(Handle::new(shared, is_done));
+        Ok((Client::new(Arc::clone(&handle)), Events::new(queue, handle)))
+    }
+}
+
+/// TCP, or TLS with the system's certificate authorities where a server needs it.
+fn default_dialer(servers: &[Server]) -> Result<Dialer, BuildError> {
+    let Some(server) = servers.iter().find(|server| server.target.tls) else { return Ok(Dialer::tcp()) };
+    #[cfg(feature = "tls")]
+    let dialer = crate::Tls::with_system_roots()
+        .map(Dialer::tls)
+        .map_err(|source| BuildError::Tls { address: server.uri.to_string(), source });
+    #[cfg(not(feature = "tls"))]
+    let dialer = Err(BuildError::Server {
+        address: server.uri.to_string(),
+        problem: "wss:// needs the feature `tls` of chatbox-client, or `Builder::dialer`",
+    });
+    dialer
+}
+
+impl Client {
+    /// A builder with the defaults.
+    pub fn builder() -> Builder {
+        Builder::default()
     }
 }
 

@@ -3,10 +3,10 @@
 mod connect;
 mod socket;
 
-use crate::client::Shared;
 use crate::dial::Dialer;
 use crate::reconnect::{Ended, Reconnect};
 use crate::server::Rotation;
+use crate::shared::Shared;
 use crate::token::Token;
 use crate::{Event, Reason};
 use socket::{Heard, Socket};

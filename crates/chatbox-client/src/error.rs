@@ -1,33 +1,44 @@
-//! What can go wrong: building a client, sending a message, being connected.
+//! Errors: of building a client, of sending a message, and of a connection.
 
 use chatbox_protocol::{ErrorCode, InvalidName};
 use std::time::Duration;
 
-/// Why a [`Builder`](crate::Builder) makes no client.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// The error of [`Builder::connect`](crate::Builder::connect).
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// No server was named.
+    /// There is no server.
     #[error("no server is named")]
     NoServer,
-    /// A server's address cannot be used.
+    /// The address of a server is invalid.
     #[error("server address `{address}`: {problem}")]
+    #[non_exhaustive]
     Server {
         /// The address as it was given.
         address: String,
-        /// What is wrong with it.
+        /// The fault.
         problem: &'static str,
     },
-    /// The token cannot stand in an HTTP header.
+    /// A server is reached by TLS, which cannot be configured.
+    #[cfg(feature = "tls")]
+    #[error("server address `{address}`")]
+    #[non_exhaustive]
+    Tls {
+        /// The address.
+        address: String,
+        /// The fault.
+        source: crate::TlsError,
+    },
+    /// The token has characters that an HTTP header cannot carry.
     #[error("the token has characters that no HTTP header can carry")]
     Token,
 }
 
-/// Why a message will not be acked.
+/// The reason why a message is not, or may not be, stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The room or the id is not well-formed. Nothing was sent.
+    /// The room or the id is invalid. Nothing was sent.
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// As many messages as [`Builder::max_unacked`](crate::Builder::max_unacked) allows wait for their ack. Nothing was
@@ -36,34 +47,36 @@ pub enum SendError {
     Full,
     /// The message is longer than [`Builder::max_message_bytes`](crate::Builder::max_message_bytes). Nothing was sent.
     #[error("the message has {bytes} bytes when encoded, {limit} are allowed")]
+    #[non_exhaustive]
     TooLong {
         /// The encoded length.
         bytes: usize,
-        /// The most that is allowed.
+        /// The greatest length allowed.
         limit: usize,
     },
     /// A message with this id already waits for its ack in this room. Nothing was sent.
     #[error("a message with this id already waits for its ack")]
     DuplicateId,
     /// The server rejected the message, and would do so again. It is not stored.
-    #[error("the server rejects the message: {code}: {message}")]
+    #[error("the server rejected the message: {code}: {message}")]
+    #[non_exhaustive]
     Rejected {
-        /// What is wrong, for programs.
+        /// The fault, for programs.
         code: ErrorCode,
-        /// What is wrong, for people.
+        /// The fault, for people.
         message: String,
     },
-    /// The client ended before an ack came: the message may be stored or not. Sent again by another client of the same
-    /// user, with the same id, it will be stored once.
-    #[error("the client was closed before the ack came")]
+    /// The client ended before the ack was received: the message may be stored or not. If another client of the same user
+    /// sends it again with the same id, it will be stored once.
+    #[error("the client was closed before the ack was received")]
     Closed,
 }
 
-/// Why there is no connection.
+/// The reason why a connection ended or an attempt to connect failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
-    /// This client was closed, by [`Client::close`](crate::Client::close) or by dropping it.
+    /// The application closed the client, by [`Client::close`](crate::Client::close) or by dropping it.
     #[error("closed by this client")]
     Requested,
     /// The server closed the connection.
@@ -71,28 +84,28 @@ pub enum Reason {
     Close {
         /// The close code (RFC 6455 section 7.4); 1005 when the Close frame had none.
         code: u16,
-        /// The reason that the server gave.
+        /// The text of the Close frame.
         text: String,
     },
-    /// The server, or something before it, refused the connection with an HTTP response.
+    /// The server, or a proxy, refused the connection with an HTTP response.
     #[error("refused: {status} {error} {message}")]
     Refused {
         /// The HTTP status.
         status: u16,
-        /// The code in the response's body, `draining` for example; empty if it had none.
+        /// The code in the response's body, for example `draining`; empty if there was none.
         error: String,
-        /// The text in the response's body, for people; empty if it had none.
+        /// The text in the response's body, for people; empty if there was none.
         message: String,
-        /// What the `Retry-After` header asks for.
+        /// The value of the `Retry-After` header.
         retry_after: Option<Duration>,
     },
     /// The network failed, or the connection ended without a Close frame (RFC 6455 calls this 1006).
     #[error("network: {0}")]
     Network(String),
-    /// Nothing was heard of the server for that long.
-    #[error("nothing heard of the server for {0:?}")]
+    /// Nothing was received for that long.
+    #[error("nothing received for {0:?}")]
     Silent(Duration),
-    /// The server said what no chatbox server says.
+    /// The server violated the protocol.
     #[error("protocol: {0}")]
     Protocol(String),
     /// The token provider failed.

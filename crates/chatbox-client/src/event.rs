@@ -1,37 +1,37 @@
-//! What the application is told.
+//! Events of a client.
 
-use crate::{Reason, client::Handle};
+use crate::Reason;
 use chatbox_protocol::{ErrorCode, Timestamp};
-use futures_util::Stream;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::sync::mpsc;
 
-/// Something that happened, in the order in which it happened.
+/// Something that happened to a client, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A connection is up: the server's `welcome` came. What the client joined and sent before is taken up again without
-    /// the application's doing.
+    /// A connection is established: the server's `welcome` was received. Rooms are joined again and messages sent again
+    /// without the application's doing.
+    #[non_exhaustive]
     Connected {
         /// The name of the server's instance.
         server: String,
+        /// The deploy that the instance belongs to, if the server says so.
+        generation: Option<String>,
         /// The id of the connection in the server's log.
         connection: String,
-        /// Who the server takes the client for.
+        /// The user id that the server has given to the connection.
         user: String,
     },
-    /// A connection ended, or a try to get one failed. The next try follows.
+    /// A connection ended, or an attempt to establish one failed. The next attempt follows.
+    #[non_exhaustive]
     Disconnected {
-        /// Why.
+        /// The reason.
         reason: Reason,
-        /// When the next try begins, from now.
+        /// When the next attempt begins, from now.
         retry_in: Duration,
     },
-    /// The client is in a room: for the first time, or again after a reconnect. What follows are the messages after
-    /// `after`.
+    /// The client has joined a room: for the first time, or again after a reconnect. The messages after `after` follow.
+    #[non_exhaustive]
     Joined {
         /// The room.
         room: Arc<str>,
@@ -39,22 +39,26 @@ pub enum Event {
         head: u64,
         /// The oldest `seq` that is still stored, `head + 1` if there is none.
         first: u64,
-        /// The first message that comes has the `seq` after this one.
+        /// The name of the log, if the server has one: store it with `seq` to [resume](crate::JoinFrom::Resume) across
+        /// restarts of the program.
+        epoch: Option<Arc<str>>,
+        /// The first message that follows has the `seq` after this one.
         after: u64,
     },
-    /// The client is no longer in a room, because it left or because the server did not let it in: then
-    /// [`Event::Error`] came before.
+    /// The client is no longer in a room, because it left or because the server refused: then [`Event::Error`] came before.
+    #[non_exhaustive]
     Left {
         /// The room.
         room: Arc<str>,
     },
     /// A message of a joined room, the client's own included: every one exactly once, in `seq` order.
+    #[non_exhaustive]
     Message {
         /// The room.
         room: Arc<str>,
-        /// Its place in the room: 1, 2, 3 …
+        /// Its position in the room: 1, 2, 3 …
         seq: u64,
-        /// Who sent it.
+        /// Its sender.
         user: String,
         /// The id that its sender gave it.
         id: String,
@@ -63,82 +67,86 @@ pub enum Event {
         /// When the server accepted it.
         at: Timestamp,
     },
-    /// Messages of a room will never come.
+    /// The messages of a room do not continue where they were.
+    #[non_exhaustive]
     Gap {
         /// The room.
         room: Arc<str>,
-        /// The first `seq` that is missing.
-        from: u64,
-        /// The last `seq` that is missing.
-        to: u64,
-        /// The server said so (`history_gone`): they were removed before the client could ask for them. If it did not,
-        /// it broke its promise, and [`Stats::violations`](crate::Stats::violations) has counted it.
-        announced: bool,
+        /// What is missing, and why.
+        gap: Gap,
     },
-    /// The server did not do something, and it is not about a message on its way: that is told where the message was
-    /// sent.
+    /// A request was not carried out. Errors about a message are reported by its [`Sending`](crate::Sending) instead.
+    #[non_exhaustive]
     Error {
-        /// What is wrong, for programs.
+        /// The fault, for programs.
         code: ErrorCode,
-        /// What is wrong, for people.
+        /// The fault, for people.
         message: String,
-        /// The room it concerns.
+        /// The room that it concerns.
         room: Option<Arc<str>>,
     },
-    /// The server is about to close the connection. [`Event::Disconnected`] follows, and then a new connection.
+    /// The server will close the connection. [`Event::Disconnected`] follows, and then a new connection.
+    #[non_exhaustive]
     Goodbye {
-        /// Why: `shutdown`.
+        /// The cause: `shutdown` or `rebalance`.
         reason: String,
-        /// This client's own slot for coming back, from now.
+        /// For how long the server serves the connection in full, from now.
+        close_after: Duration,
+        /// This client's own slot for coming back, from the end of the connection.
         reconnect_after: Duration,
     },
-    /// The last event: the client was closed, or the server does not want it back.
+    /// The last event: the client was closed, or the server refused it for good.
+    #[non_exhaustive]
     Closed {
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
 }
 
-/// The events of one client, to be taken as they come. Also a [`Stream`].
-///
-/// The queue is bounded ([`Builder::event_queue`](crate::Builder::event_queue)). While it is full the client reads
-/// nothing more, TCP slows the server down, and nothing is lost; but no ack is read either, and a server that cannot write
-/// for long ends the connection. So never wait for an ack in the task that takes the events. Whoever wants none drops
-/// this: then they are thrown away and nothing waits for them.
-#[derive(Debug)]
-pub struct Events {
-    queue: mpsc::Receiver<Event>,
-    handle: Arc<Handle>,
-    is_over: bool,
+/// A break in the sequence of a room's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Gap {
+    /// Retention removed messages before the client could read them; the server said so (`history_gone`).
+    #[non_exhaustive]
+    Removed {
+        /// The first `seq` that is missing.
+        from: u64,
+        /// The last `seq` that is missing.
+        to: u64,
+    },
+    /// The room's log is another one than the client has read so far, because a backup was restored or the store was
+    /// replaced: its epoch differs, or its newest message is older than what the client has seen. Messages may be lost, and
+    /// messages that the application knows may come again: their `seq` counts in the new log.
+    #[non_exhaustive]
+    LogReplaced {
+        /// The last `seq` that the client has seen of the old log.
+        seen: u64,
+        /// The first message that follows has the `seq` after this one, in the new log.
+        after: u64,
+    },
+    /// The server left out messages without announcing it, which it must not do:
+    /// [`Stats::violations`](crate::Stats::violations) has counted it.
+    #[non_exhaustive]
+    Missing {
+        /// The first `seq` that is missing.
+        from: u64,
+        /// The last `seq` that is missing.
+        to: u64,
+    },
 }
 
-impl Events {
-    pub(crate) fn new(queue: mpsc::Receiver<Event>, handle: Arc<Handle>) -> Self {
-        Self { queue, handle, is_over: false }
-    }
-
-    /// The next event; `None` after [`Event::Closed`].
-    ///
-    /// Cancel safe: no event is lost when the future is dropped.
-    pub async fn next(&mut self) -> Option<Event> {
-        std::future::poll_fn(|cx| self.poll_next_event(cx)).await
-    }
-
-    fn poll_next_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        if let Some(event) = ready!(self.queue.poll_recv(cx)) {
-            return Poll::Ready(Some(event));
+impl std::fmt::Display for Gap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Removed { from, to } => write!(f, "messages {from} to {to} are no longer stored"),
+            Self::LogReplaced { seen, after } => {
+                write!(
+                    f,
+                    "another log, restored or new, takes the place of the one read up to {seen}; it goes on after {after}"
+                )
+            }
+            Self::Missing { from, to } => write!(f, "the server left out messages {from} to {to}"),
         }
-        // The end does not stand in the queue, so that a client can end while its queue is full.
-        let last = (!self.is_over).then(|| Event::Closed { reason: self.handle.reason() });
-        self.is_over = true;
-        Poll::Ready(last)
-    }
-}
-
-impl Stream for Events {
-    type Item = Event;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.poll_next_event(cx)
     }
 }

@@ -1,29 +1,30 @@
-//! The decision whether and when to connect again, as a pure function of how the last try ended.
+//! The decision whether and when to reconnect, as a pure function of how the last attempt ended.
 
 use crate::Reason;
 use crate::backoff::Backoff;
+use chatbox_protocol::Retry;
 use std::time::Duration;
 
-/// The longest that a server can make a client wait: beyond it lies a mistake, not a plan.
+/// The longest wait that a server can ask for: more is taken for a mistake.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(300);
 
-/// Remembers how many tries have failed in a row.
+/// The backoff state: how many attempts have failed in a row.
 #[derive(Debug)]
 pub(crate) struct Reconnect {
     backoff: Backoff,
-    /// Tokens come from a provider: the next one may be accepted where the last was not.
+    /// Tokens come from a provider: the next one may be accepted where the last one was not.
     renews_token: bool,
     failures: u32,
 }
 
-/// How a connection, or the try to get one, ended.
+/// The end of a connection or of an attempt to connect.
 #[derive(Debug)]
 pub(crate) struct Ended<'a> {
     pub(crate) reason: &'a Reason,
-    /// A `message` or an `ack` came. A connection that was merely open proves nothing: servers that are overrun by
-    /// reconnecting clients accept connections, too.
+    /// A `message` or an `ack` was received. A connection that was merely open proves nothing: overloaded servers accept
+    /// connections, too.
     pub(crate) progressed: bool,
-    /// What is left of the wait that a `goodbye` asked for.
+    /// The remaining wait that a `goodbye` asked for.
     pub(crate) slot: Option<Duration>,
 }
 
@@ -32,7 +33,7 @@ impl Reconnect {
         Self { backoff, renews_token, failures: 0 }
     }
 
-    /// How long to wait before the next try; `None`: there is to be none. `fraction`, from 0 to 1, is the jitter.
+    /// The delay before the next attempt; `None`: no further attempt. `fraction`, from 0 to 1, is the jitter.
     pub(crate) fn after(&mut self, ended: &Ended<'_>, fraction: f64) -> Option<Duration> {
         if !self.is_worthwhile(ended.reason) {
             return None;
@@ -47,7 +48,7 @@ impl Reconnect {
             Reason::Refused { retry_after, .. } => retry_after.unwrap_or_default().min(MAX_WAIT),
             _ => Duration::ZERO,
         };
-        // On top of what the server asks for: it asks everybody for the same.
+        // Added to what the server asks for, because it asks every client for the same.
         let delay = asked + self.backoff.delay(self.failures, fraction);
         self.failures = self.failures.saturating_add(1);
         Some(delay)
@@ -56,10 +57,13 @@ impl Reconnect {
     fn is_worthwhile(&self, reason: &Reason) -> bool {
         match reason {
             Reason::Requested => false,
-            // The table of the protocol; what does not stand there is no invitation to come back.
-            Reason::Close { code: 1001 | 1011 | 1013, .. } => true,
-            Reason::Close { code: 1008, .. } | Reason::Refused { status: 401 | 403, .. } => self.renews_token,
-            Reason::Close { .. } => false,
+            Reason::Close { code, .. } => match Retry::for_code(*code) {
+                Retry::Slot | Retry::Backoff => true,
+                Retry::NewToken => self.renews_token,
+                // Also advice of a later version.
+                _ => false,
+            },
+            Reason::Refused { status: 401 | 403, .. } => self.renews_token,
             Reason::Refused { status, .. } => *status == 429 || *status >= 500,
             Reason::Network(_) | Reason::Silent(_) | Reason::Protocol(_) | Reason::Token(_) => true,
         }

@@ -1,47 +1,40 @@
-//! The servers' addresses, and whose turn it is.
+//! The addresses of the servers, and the order in which they are tried.
 
 use crate::BuildError;
 use crate::dial::Target;
 use http::Uri;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// One address: where to dial, and what to ask for there.
+/// One address: the target to dial, and the URL to request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Server {
     pub(crate) target: Target,
-    /// Of the WebSocket route, with the user in the query.
+    /// The URL of the WebSocket route, with the user in the query.
     pub(crate) uri: Uri,
 }
 
 impl Server {
-    /// Reads `ws://HOST[:PORT][PATH]`; `http` and `https` stand for `ws` and `wss`. The path is the service's: `/ws` is
-    /// appended unless it is there.
+    /// Parses `ws://HOST[:PORT][PATH]`; `http` and `https` mean `ws` and `wss`. The path is the service's: `/ws` is appended
+    /// unless it is there.
     pub(crate) fn parse(address: &str, user: Option<&str>) -> Result<Self, BuildError> {
         let wrong = |problem| BuildError::Server { address: address.to_owned(), problem };
         let uri: Uri = address.parse().map_err(|_| wrong("not a URL"))?;
-        let tls = match uri.scheme_str() {
-            Some("ws" | "http") => false,
-            Some("wss" | "https") => true,
-            _ => return Err(wrong("it must begin with ws:// or wss://")),
+        if !matches!(uri.scheme_str(), Some("ws" | "http" | "wss" | "https")) {
+            return Err(wrong("it must begin with ws:// or wss://"));
+        }
+        let (Some(target), Some(authority)) = (Target::from_uri(&uri), uri.authority()) else {
+            return Err(wrong("it names no host"));
         };
-        let authority = uri.authority().filter(|authority| !authority.host().is_empty());
-        let authority = authority.ok_or_else(|| wrong("it names no host"))?;
         if authority.as_str().contains('@') {
-            return Err(wrong("credentials do not belong here: use a token"));
+            return Err(wrong("credentials are not allowed here: use a token"));
         }
         if uri.query().is_some() {
             return Err(wrong("it must have no query"));
         }
-        let target = Target {
-            // An IPv6 address stands in brackets in a URL, and without them everywhere else.
-            host: authority.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
-            port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
-            tls,
-        };
         let path = uri.path().trim_end_matches('/');
         let path = path.strip_suffix("/ws").unwrap_or(path);
         let user = user.map(|user| format!("?user={}", utf8_percent_encode(user, NON_ALPHANUMERIC)));
-        let scheme = if tls { "wss" } else { "ws" };
+        let scheme = if target.tls { "wss" } else { "ws" };
         let uri = format!("{scheme}://{authority}{path}/ws{}", user.unwrap_or_default());
         Ok(Self { target, uri: uri.parse().map_err(|_| wrong("not a URL"))? })
     }
@@ -55,7 +48,7 @@ pub(crate) struct Rotation {
 }
 
 impl Rotation {
-    /// `start` says where to begin: a fleet whose clients begin at random spreads over all servers.
+    /// `start` chooses the first server: a fleet whose clients choose it at random spreads over all servers.
     ///
     /// # Errors
     ///
@@ -65,7 +58,7 @@ impl Rotation {
         Ok(Self { servers, next })
     }
 
-    /// Each try takes the next one: the last was left because it failed, was overrun or is going away.
+    /// Each attempt takes the next one: the last one failed, was overloaded or shuts down.
     pub(crate) fn next(&mut self) -> &Server {
         let turn = self.next;
         self.next = (turn + 1) % self.servers.len();
@@ -83,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_websocket_route_is_found_from_what_people_paste() {
+    fn the_websocket_route_is_derived_from_every_form_of_address() {
         let at = |uri: &str, port| (uri.to_owned(), "h".to_owned(), port, false);
         assert_eq!(parse("ws://h:8080/chat"), at("ws://h:8080/chat/ws", 8080));
         assert_eq!(parse("ws://h:8080/chat/ws"), at("ws://h:8080/chat/ws", 8080));
@@ -94,13 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn a_user_may_have_any_name() {
+    fn any_user_id_is_encoded() {
         let server = Server::parse("ws://h", Some("zoë & co")).unwrap();
         assert_eq!(server.uri.to_string(), "ws://h/ws?user=zo%C3%AB%20%26%20co");
     }
 
     #[test]
-    fn an_address_that_cannot_be_used_is_named_with_its_fault() {
+    fn an_invalid_address_is_reported_with_its_fault() {
         let error = |address| Server::parse(address, None).unwrap_err().to_string();
         assert_eq!(error("h:80"), "server address `h:80`: it must begin with ws:// or wss://");
         assert_eq!(error("/chat"), "server address `/chat`: it must begin with ws:// or wss://");
@@ -111,11 +104,11 @@ mod tests {
     }
 
     #[test]
-    fn servers_take_turns_from_anywhere() {
+    fn servers_take_turns_from_any_start() {
         let servers = ["ws://a", "ws://b", "ws://c"].map(|address| Server::parse(address, None).unwrap());
         let mut rotation = Rotation::new(servers.to_vec(), 5).unwrap();
         let turns: Vec<_> = (0..4).map(|_| rotation.next().target.host.clone()).collect();
         assert_eq!(turns, ["c", "a", "b", "c"]);
-        assert_eq!(Rotation::new(Vec::new(), 5).unwrap_err(), BuildError::NoServer);
+        assert!(matches!(Rotation::new(Vec::new(), 5), Err(BuildError::NoServer)));
     }
 }

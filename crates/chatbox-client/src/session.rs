@@ -1,12 +1,13 @@
-//! What outlives a connection: the rooms with their cursors, and the messages without an ack. Pure: it is handed what the
-//! server said and the time, and asked what to say and what to tell the application.
+//! The state that outlives a connection: rooms with their cursors, and messages without an ack. Does no I/O: it is fed with
+//! messages and the time, and polled for messages to send and for events.
 
 mod receive;
 mod room;
 mod unacked;
 
 use crate::backoff::Backoff;
-use crate::{Acked, Event, JoinFrom, Reason, SendError, Stats};
+use crate::sending::Reply;
+use crate::{Event, JoinFrom, Reason, SendError, Stats};
 use chatbox_protocol::{ClientMessage, MessageId, RoomName};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -14,64 +15,63 @@ use room::{Room, State, Wish};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use unacked::Unacked;
 
-/// What a session may hold, and how it waits.
+/// Bounds of a session, and its backoff.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) max_unacked: usize,
     pub(crate) max_unacked_bytes: usize,
     pub(crate) max_message_bytes: usize,
-    /// After an error that will pass, where the server does not say when.
+    /// The delay after a transient error for which the server names none.
     pub(crate) backoff: Backoff,
 }
 
-/// Where the answer to a `send` goes.
-pub(crate) type Reply = oneshot::Sender<Result<Acked, SendError>>;
-
-/// See the module.
+/// A client's rooms, unacked messages and undelivered events.
 #[derive(Debug)]
 pub(crate) struct Session {
     limits: Limits,
     rooms: BTreeMap<Arc<str>, Room>,
+    /// The epoch of the last `joined`.
+    epoch: Option<Arc<str>>,
     unacked: Unacked,
-    /// What the application is still to be told.
+    /// Events for the application.
     events: VecDeque<Event>,
     /// Present between `welcome` and the end of the connection.
     link: Option<Link>,
-    /// Nothing is sent to rooms before this moment.
+    /// No message is sent before this time.
     hold_until: Option<Instant>,
-    /// How often in a row the server put off what was sent.
+    /// How often in a row the server deferred a message.
     deferrals: u32,
     rng: SmallRng,
-    /// Makes the ids of this client unique among all clients of its user.
+    /// Random, so that ids are unique among all clients of the user.
     prefix: u64,
     ids: u64,
     stats: Stats,
     ended: Option<Reason>,
 }
 
-/// What is known of the current connection.
+/// The state of the current connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
-    /// How often the server pings.
+    /// The interval of the server's pings.
     pub(crate) heartbeat: Duration,
-    /// A `message` or an `ack` came.
+    /// A `message` or an `ack` was received.
     pub(crate) progressed: bool,
-    /// When the server wants the client back.
+    /// The client's slot for reconnecting.
     pub(crate) slot: Option<Instant>,
 }
 
-/// What the application asks for.
+/// Requests of the application.
 impl Session {
     pub(crate) fn new(limits: Limits, seed: u64) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         Self {
             limits,
             rooms: BTreeMap::new(),
+            epoch: None,
             unacked: Unacked::default(),
             events: VecDeque::new(),
             link: None,
@@ -85,7 +85,7 @@ impl Session {
         }
     }
 
-    /// Enters a room; nothing changes if the client is in it.
+    /// Joins a room; nothing changes if the client is in it.
     pub(crate) fn join(&mut self, room: &RoomName<'_>, from: JoinFrom) {
         match self.rooms.get_mut(room.as_str()) {
             Some(room) => room.join(from),
@@ -99,7 +99,7 @@ impl Session {
         if let Some(room) = self.rooms.get_mut(&name) {
             room.leave();
         }
-        self.settle(&name);
+        self.forget_if_out(&name);
     }
 
     /// An id that no other message has.
@@ -108,16 +108,16 @@ impl Session {
         format!("{:016x}-{}", self.prefix, self.ids)
     }
 
-    /// Takes a message to be sent again and again, until it is acked or rejected.
+    /// Queues a message, which is sent until it is acked or rejected.
     pub(crate) fn send(&mut self, room: &str, id: &str, body: &str, reply: Reply) {
         match self.admit(room, id, body) {
             Ok(text) => self.unacked.push(room, id, text, reply),
-            // Nobody may be waiting for it.
+            // The receiver may have been dropped.
             Err(error) => drop(reply.send(Err(error))),
         }
     }
 
-    /// Ends the session. Acks that still come are passed on until it is [finished](Self::finish).
+    /// Ends the session. Acks still count until it is [finished](Self::finish).
     pub(crate) fn end(&mut self, reason: Reason) {
         self.events.clear();
         self.ended.get_or_insert(reason);
@@ -150,9 +150,9 @@ impl Session {
     }
 }
 
-/// What the driver does.
+/// The driver's side.
 impl Session {
-    /// The next text to write, if there is one: first the rooms, so that the client sees what it sends.
+    /// The next text to write, if there is one. Rooms first, so that the client receives its own messages.
     pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<Utf8Bytes> {
         self.link?;
         for (name, room) in &mut self.rooms {
@@ -168,7 +168,7 @@ impl Session {
         Some(text)
     }
 
-    /// When [`poll_transmit`](Self::poll_transmit) will have something that it has not now.
+    /// The time at which [`poll_transmit`](Self::poll_transmit) will have more than now.
     pub(crate) fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let rooms = self.rooms.values().filter_map(Room::retry_at);
         rooms.chain(self.hold_until).filter(|at| *at > now).min()
@@ -186,12 +186,12 @@ impl Session {
         self.events.pop_front()
     }
 
-    /// Nobody takes events any more.
+    /// Discards the events: their receiver was dropped.
     pub(crate) fn discard_events(&mut self) {
         self.events.clear();
     }
 
-    /// The connection ended, or there was none; rooms will be joined and messages sent again on the next.
+    /// The connection, or the attempt to get one, ended: rooms will be joined and messages sent again on the next.
     pub(crate) fn on_disconnected(&mut self, reason: Reason, retry_in: Duration) {
         self.link = None;
         self.stats.disconnects += 1;
@@ -203,7 +203,7 @@ impl Session {
         }
     }
 
-    /// Nothing more will come: whoever waits for an ack is told so.
+    /// Ends the session for good: futures of unacked messages complete with an error.
     pub(crate) fn finish(&mut self, reason: Reason) {
         self.end(reason);
         self.link = None;
@@ -216,25 +216,25 @@ impl Session {
         }
     }
 
-    /// The shared name of a room that the application wants to be in, or has not quite left.
+    /// The shared name of a room that the application wants to be in or has not yet left.
     fn name(&self, room: &str) -> Option<Arc<str>> {
         self.rooms.get_key_value(room).map(|(name, _)| Arc::clone(name))
     }
 
-    /// The client is not in a room on this connection, or no longer.
+    /// The client is not in a room on this connection, or not any more.
     fn on_out(&mut self, name: &Arc<str>) {
         if let Some(room) = self.rooms.get_mut(name) {
             room.on_out();
         }
-        self.settle(name);
+        self.forget_if_out(name);
     }
 
-    /// Lets go of a room that the client is not in and the application does not want.
-    fn settle(&mut self, name: &Arc<str>) {
+    /// Removes a room that the client is not in and the application does not want.
+    fn forget_if_out(&mut self, name: &Arc<str>) {
         let Some(room) = self.rooms.get_mut(name).filter(|room| room.state() == State::Out) else { return };
         match room.wish() {
             Wish::In => return,
-            Wish::Again(from) => *room = Room::new(from),
+            Wish::Again(from) => *room = Room::new(from.clone()),
             Wish::Out => drop(self.rooms.remove(name)),
         }
         self.emit(Event::Left { room: Arc::clone(name) });

@@ -1,4 +1,4 @@
-//! Where tokens come from: one for good, or a new one before each connect.
+//! The source of tokens: one for all connections, or a new one for each.
 
 use http::HeaderValue;
 use std::error::Error;
@@ -6,16 +6,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// Who the client is.
+/// The source of the `Authorization` header.
 #[derive(Clone)]
 pub(crate) enum Token {
-    /// Nobody says so: the server may believe `?user=`.
+    /// No token: the server may accept `?user=`.
     None,
     Fixed(String),
     Provided(Arc<dyn Fn() -> Providing + Send + Sync>),
 }
 
-/// What a token provider may fail with.
+/// The error of a provider.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 type Providing = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
@@ -33,17 +33,17 @@ impl Token {
         }))
     }
 
-    /// Whether a header can carry it, as far as that is known.
+    /// Whether a header can carry the token; a provider's tokens are checked when they are used.
     pub(crate) fn is_valid(&self) -> bool {
         !matches!(self, Self::Fixed(token) if bearer(token).is_err())
     }
 
-    /// Whether the next connect may have another token.
+    /// Whether the next connection may have another token.
     pub(crate) fn is_renewed(&self) -> bool {
         matches!(self, Self::Provided(_))
     }
 
-    /// The value of the `Authorization` header for the next connect.
+    /// The value of the `Authorization` header for the next connection.
     pub(crate) async fn authorization(&self) -> Result<Option<HeaderValue>, BoxError> {
         match self {
             Self::None => Ok(None),
@@ -53,7 +53,7 @@ impl Token {
     }
 }
 
-/// `Bearer TOKEN`, marked so that it is not shown.
+/// `Bearer TOKEN`, marked as sensitive so that `Debug` does not print it.
 fn bearer(token: &str) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
     let mut header = HeaderValue::from_str(&format!("Bearer {token}"))?;
     header.set_sensitive(true);

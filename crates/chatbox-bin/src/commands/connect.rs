@@ -4,7 +4,7 @@
 use super::Failure;
 use crate::cli::Connect;
 use crate::config::Config;
-use chatbox_client::{Client, Event, Events, JoinFrom, SendError, Sending};
+use chatbox_client::{Client, Event, Events, Gap, JoinFrom, SendError, Sending};
 use serde_json::json;
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
@@ -34,7 +34,7 @@ async fn chat(config: &Config, options: &Connect) -> Result<ExitCode, Failure> {
     loop {
         tokio::select! {
             event = events.next() => match event {
-                Some(Event::Closed { reason }) => {
+                Some(Event::Closed { reason, .. }) => {
                     screen.note(&json!({"event": "closed", "reason": reason.to_string()}), &format!("closed: {reason}"));
                     return Err(Failure::at_run_time(format!("connect: {reason}")));
                 }
@@ -124,7 +124,7 @@ struct Screen {
 impl Screen {
     fn show(&mut self, event: &Event) {
         match event {
-            Event::Message { room, seq, user, id, body, at } => {
+            Event::Message { room, seq, user, id, body, at, .. } => {
                 let line = if self.json {
                     json!({"event": "message", "room": &**room, "seq": seq, "user": user, "id": id, "body": body, "at": at})
                         .to_string()
@@ -138,30 +138,27 @@ impl Screen {
                 // A terminal that is gone has nobody to tell.
                 let _ = writeln!(std::io::stdout(), "{line}");
             }
-            Event::Connected { server, connection, user } => self.note(
-                &json!({"event": "connected", "server": server, "connection": connection, "user": user}),
+            Event::Connected { server, generation, connection, user, .. } => self.note(
+                &json!({"event": "connected", "server": server, "generation": generation, "connection": connection, "user": user}),
                 &format!("connected to {server} as {user}"),
             ),
-            Event::Disconnected { reason, retry_in } => self.note(
+            Event::Disconnected { reason, retry_in, .. } => self.note(
                 &json!({"event": "disconnected", "reason": reason.to_string(), "retry_in_ms": retry_in.as_millis() as u64}),
                 &format!("disconnected: {reason}; next try in {:.1} s", retry_in.as_secs_f64()),
             ),
-            Event::Joined { room, head, first, after } => self.note(
-                &json!({"event": "joined", "room": &**room, "head": head, "first": first, "after": after}),
+            Event::Joined { room, head, first, epoch, after, .. } => self.note(
+                &json!({"event": "joined", "room": &**room, "head": head, "first": first, "epoch": epoch.as_deref(), "after": after}),
                 &format!("in {room}, {} messages so far", head),
             ),
-            Event::Gap { room, from, to, .. } => self.note(
-                &json!({"event": "gap", "room": &**room, "from": from, "to": to}),
-                &format!("messages {from} to {to} of {room} are no longer stored"),
-            ),
-            Event::Goodbye { reason, reconnect_after } => self.note(
-                &json!({"event": "goodbye", "reason": reason, "reconnect_after_ms": reconnect_after.as_millis() as u64}),
+            Event::Gap { room, gap, .. } => self.note(&gap_json(room, *gap), &format!("gap in {room}: {gap}")),
+            Event::Goodbye { reason, close_after, reconnect_after, .. } => self.note(
+                &json!({"event": "goodbye", "reason": reason, "close_after_ms": close_after.as_millis() as u64, "reconnect_after_ms": reconnect_after.as_millis() as u64}),
                 &format!("the server says goodbye ({reason}); back in {:.1} s", reconnect_after.as_secs_f64()),
             ),
             Event::Error { code, message, .. } => {
                 self.note(&json!({"event": "error", "code": code.as_str(), "message": message}), &format!("{code}: {message}"));
             }
-            Event::Left { room } => self.note(&json!({"event": "left", "room": &**room}), &format!("left {room}")),
+            Event::Left { room, .. } => self.note(&json!({"event": "left", "room": &**room}), &format!("left {room}")),
             _ => {}
         }
     }
@@ -171,6 +168,21 @@ impl Screen {
         // As for messages.
         let _ =
             if self.json { writeln!(std::io::stdout(), "{event}") } else { writeln!(std::io::stderr(), "* {text}") };
+    }
+}
+
+fn gap_json(room: &str, gap: Gap) -> serde_json::Value {
+    match gap {
+        Gap::Removed { from, to, .. } => {
+            json!({"event": "gap", "room": room, "kind": "removed", "from": from, "to": to})
+        }
+        Gap::LogReplaced { seen, after, .. } => {
+            json!({"event": "gap", "room": room, "kind": "log_replaced", "seen": seen, "after": after})
+        }
+        Gap::Missing { from, to, .. } => {
+            json!({"event": "gap", "room": room, "kind": "missing", "from": from, "to": to})
+        }
+        _ => json!({"event": "gap", "room": room}),
     }
 }
 

@@ -2,7 +2,7 @@
 //! first and read afterwards would wait for ever.
 
 use crate::Reason;
-use crate::dial::Io;
+use crate::dial;
 use futures_util::{Sink, Stream};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 /// See the module.
 pub(super) struct Socket {
-    stream: WebSocketStream<Box<dyn Io>>,
+    stream: WebSocketStream<dial::Stream>,
 }
 
 /// What came in.
@@ -31,7 +31,7 @@ pub(super) enum Heard {
 }
 
 impl Socket {
-    pub(super) fn new(stream: WebSocketStream<Box<dyn Io>>) -> Self {
+    pub(super) fn new(stream: WebSocketStream<dial::Stream>) -> Self {
         Self { stream }
     }
 

@@ -1,16 +1,16 @@
-//! What the server says, and what follows from it.
+//! A session's reaction to messages from the server.
 
 use super::room::{Arrival, State};
 use super::{Link, Session};
 use crate::reconnect::MAX_WAIT;
-use crate::{Acked, Event, Reason, SendError};
+use crate::{Acked, Event, Gap, Reason, SendError};
 use chatbox_protocol::{ErrorCode, ServerMessage};
 use rand::RngExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// An `error`, without its code.
+/// The fields of an `error` but its code and id.
 struct Fault<'a> {
     message: &'a str,
     room: Option<&'a str>,
@@ -18,25 +18,32 @@ struct Fault<'a> {
 }
 
 impl Session {
-    /// Takes one text message.
+    /// Processes one text message.
     ///
     /// # Errors
     ///
-    /// When it is none of the protocol.
+    /// When it is not a message of the protocol.
     pub(crate) fn on_text(&mut self, text: &str, now: Instant) -> Result<(), Reason> {
         let message = ServerMessage::parse(text).map_err(|error| Reason::Protocol(error.to_string()))?;
         if self.link.is_none() && !matches!(message, ServerMessage::Welcome { .. }) {
             return Err(Reason::Protocol("the first message is not `welcome`".to_owned()));
         }
         match message {
-            ServerMessage::Welcome { user, connection, server, heartbeat_ms, .. } => {
+            ServerMessage::Welcome { user, connection, server, generation, heartbeat_ms, .. } => {
                 let heartbeat = Duration::from_millis(heartbeat_ms);
                 self.link = Some(Link { heartbeat, progressed: false, slot: None });
                 self.stats.connects += 1;
-                let (server, connection) = (server.into_owned(), connection.into_owned());
-                self.emit(Event::Connected { server, connection, user: user.into_owned() });
+                self.emit(Event::Connected {
+                    server: server.into_owned(),
+                    generation: generation.map(Into::into),
+                    connection: connection.into_owned(),
+                    user: user.into_owned(),
+                });
             }
-            ServerMessage::Joined { room, head, first, .. } => self.on_joined(&room, head, first),
+            ServerMessage::Joined { room, head, first, epoch, .. } => {
+                let epoch = epoch.map(|epoch| self.shared_epoch(&epoch));
+                self.on_joined(&room, head, first, epoch);
+            }
             ServerMessage::Left { room, .. } => {
                 if let Some(room) = self.name(&room) {
                     self.on_out(&room);
@@ -63,12 +70,13 @@ impl Session {
                     (None, None) => self.report(code, &fault),
                 }
             }
-            ServerMessage::Goodbye { reason, reconnect_after_ms, .. } => {
+            ServerMessage::Goodbye { reason, close_after_ms, reconnect_after_ms, .. } => {
+                let close_after = Duration::from_millis(close_after_ms).min(MAX_WAIT);
                 let reconnect_after = Duration::from_millis(reconnect_after_ms).min(MAX_WAIT);
                 if let Some(link) = &mut self.link {
-                    link.slot = Some(now + reconnect_after);
+                    link.slot = Some(now + close_after + reconnect_after);
                 }
-                self.emit(Event::Goodbye { reason: reason.into_owned(), reconnect_after });
+                self.emit(Event::Goodbye { reason: reason.into_owned(), close_after, reconnect_after });
             }
             // A type of a later version.
             _ => {}
@@ -82,17 +90,27 @@ impl Session {
         }
     }
 
-    fn on_joined(&mut self, room: &str, head: u64, first: u64) {
+    fn on_joined(&mut self, room: &str, head: u64, first: u64, epoch: Option<Arc<str>>) {
         let Some(name) = self.name(room) else { return };
-        let Some(start) = self.rooms.get_mut(room).and_then(|room| room.on_joined(head, first)) else { return };
-        self.emit(Event::Joined { room: Arc::clone(&name), head, first, after: start.after });
-        if let Some((from, to)) = start.lost {
-            self.lose(from, to);
-            self.emit(Event::Gap { room: name, from, to, announced: true });
+        let Some(joined) = self.rooms.get_mut(room) else { return };
+        let Some(start) = joined.on_joined(head, first, epoch.clone()) else { return };
+        self.emit(Event::Joined { room: Arc::clone(&name), head, first, epoch, after: start.after });
+        if let Some(gap) = start.gap {
+            self.on_gap(name, gap);
         }
     }
 
-    /// Whether a message is to be delivered: then the room's name.
+    /// The text as one allocation for all rooms: most often they are of one log.
+    fn shared_epoch(&mut self, epoch: &str) -> Arc<str> {
+        if let Some(known) = self.epoch.as_ref().filter(|known| ***known == *epoch) {
+            return Arc::clone(known);
+        }
+        let epoch = Arc::<str>::from(epoch);
+        self.epoch = Some(Arc::clone(&epoch));
+        epoch
+    }
+
+    /// The name of the room if the message is to be delivered.
     fn arrive(&mut self, room: &str, seq: u64) -> Option<Arc<str>> {
         let name = self.name(room)?;
         match self.rooms.get_mut(room)?.on_message(seq) {
@@ -102,17 +120,25 @@ impl Session {
                 return None;
             }
             Arrival::Next => {}
-            Arrival::After(from, to) => {
-                self.lose(from, to);
-                self.stats.violations += 1;
-                self.emit(Event::Gap { room: Arc::clone(&name), from, to, announced: false });
-            }
+            Arrival::Behind(gap) => self.on_gap(Arc::clone(&name), gap),
         }
         self.stats.messages += 1;
         Some(name)
     }
 
-    fn lose(&mut self, from: u64, to: u64) {
+    fn on_gap(&mut self, room: Arc<str>, gap: Gap) {
+        match gap {
+            Gap::Removed { from, to } => self.count_lost(from, to),
+            Gap::LogReplaced { .. } => self.stats.replaced_logs += 1,
+            Gap::Missing { from, to } => {
+                self.count_lost(from, to);
+                self.stats.violations += 1;
+            }
+        }
+        self.emit(Event::Gap { room, gap });
+    }
+
+    fn count_lost(&mut self, from: u64, to: u64) {
         self.stats.lost = self.stats.lost.saturating_add(to - from).saturating_add(1);
     }
 
@@ -135,12 +161,11 @@ impl Session {
         }
     }
 
-    /// Holds back all messages, not only the one that was put off: those behind it would fare no better, and would overtake
-    /// it if they did.
+    /// Holds back all messages, not only the deferred one: later ones would be deferred, too, or overtake it.
     fn hold(&mut self, retry_after: Option<Duration>, now: Instant) {
         let delay = match retry_after {
             Some(delay) => delay,
-            // The same failure has met several messages that were on their way together.
+            // Several messages that were in flight together met the same failure.
             None if self.hold_until.is_some_and(|until| until > now) => return,
             None => {
                 let delay = self.limits.backoff.delay(self.deferrals, self.rng.random());
@@ -154,29 +179,29 @@ impl Session {
     fn on_room_error(&mut self, name: &Arc<str>, code: ErrorCode, fault: &Fault<'_>, now: Instant) {
         let Some(room) = self.rooms.get_mut(name) else { return };
         match (code, room.state()) {
-            (ErrorCode::HistoryGone, State::Joining) => return room.on_history_gone(),
+            (ErrorCode::HistoryGone, State::Joining | State::In | State::Leaving) => return room.on_history_gone(),
             (ErrorCode::RateLimited | ErrorCode::StoreUnavailable, State::Joining | State::Leaving) => {
                 return self.defer(name, fault.retry_after, now);
             }
-            (ErrorCode::BadMessage, State::Joining) if room.is_resuming() => self.defer(name, None, now),
+            (ErrorCode::BadMessage, State::Joining) if room.on_unknown_cursor() => self.defer(name, None, now),
             (_, State::Joining) => {
                 room.refuse();
                 self.report(code, fault);
                 return self.on_out(name);
             }
-            // Whatever it is, the client is not in that room.
+            // Whatever the error, the client is not in that room.
             (_, State::Leaving) => return self.on_out(name),
             (_, State::Out | State::In) => {}
         }
         self.report(code, fault);
     }
 
-    /// The request about a room is to be made again, unless the application has changed its mind.
+    /// Repeats the request about a room later, unless the application does not want it any more.
     fn defer(&mut self, name: &Arc<str>, retry_after: Option<Duration>, now: Instant) {
         let Some(room) = self.rooms.get_mut(name) else { return };
         let delay = self.limits.backoff.delay(room.deferrals(), self.rng.random());
         room.defer(now + retry_after.unwrap_or(delay));
-        self.settle(name);
+        self.forget_if_out(name);
     }
 
     fn report(&mut self, code: ErrorCode, fault: &Fault<'_>) {

@@ -1,25 +1,42 @@
-//! One room as the client sees it: what the application wants, how far the server has followed, and the cursor.
+//! One room of a session: what the application wants, the state on the server, and the cursor.
 
-use crate::JoinFrom;
+use crate::{Gap, JoinFrom};
 use chatbox_protocol::{ClientMessage, RoomName};
+use std::sync::Arc;
 use tokio::time::Instant;
 
-/// See the module. At most one request about a room is on its way, so that an `error` that names the room, and no message,
-/// is an answer to it.
+/// How often a `join` is repeated that the server answers with `bad_message` before the cursor is given up: with the default
+/// backoff about half a minute, long enough for a replica that lags behind.
+const MAX_LAG_RETRIES: u32 = 6;
+
+/// The state machine of one room. At most one request about a room is in flight, so an `error` that names the room and no
+/// message is the answer to it.
 #[derive(Debug)]
 pub(super) struct Room {
-    /// Where the next `join` begins: everything up to a cursor was delivered or is lost.
-    from: JoinFrom,
+    begin: Begin,
+    /// The log that the cursor belongs to, as the server named it.
+    epoch: Option<Arc<str>>,
+    /// A cursor that was given up: the next `joined` reports the gap.
+    abandoned: Option<u64>,
     state: State,
     wish: Wish,
-    /// The server has announced that what follows the cursor is no longer stored.
+    /// The server has announced that its messages do not continue at the cursor.
     is_history_gone: bool,
     retry_at: Option<Instant>,
-    /// How often in a row the server put the `join` off.
+    /// How often in a row the server deferred the `join`.
     deferrals: u32,
 }
 
-/// Whether the client is in the room, on this connection.
+/// Where the next `join` begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begin {
+    Live,
+    Last(u64),
+    /// The cursor: everything up to it was delivered or is lost.
+    After(u64),
+}
+
+/// The state of the room on this connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Out,
@@ -28,45 +45,61 @@ pub(super) enum State {
     Leaving,
 }
 
-/// Where the application wants to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the application wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
     In,
     Out,
-    /// It left, and joined again before the server had let it go.
+    /// Leave, then join again: the application did both before the server had answered.
     Again(JoinFrom),
 }
 
-/// What a `message` is to a cursor.
+/// A `message` compared with the cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
-    /// Nothing: the client is not in the room.
+    /// Not to be delivered: the client is not in the room.
     Stray,
+    /// Not to be delivered: it was delivered before.
     Duplicate,
+    /// The next message.
     Next,
-    /// The next one after those that are missing, first to last.
-    After(u64, u64),
+    /// A message that does not follow the cursor.
+    Behind(Gap),
 }
 
-/// Where a `joined` begins.
+/// The position at which a `joined` begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Start {
     pub(super) after: u64,
-    /// What the server no longer has, first to last.
-    pub(super) lost: Option<(u64, u64)>,
+    pub(super) gap: Option<Gap>,
 }
 
 impl Room {
     pub(super) fn new(from: JoinFrom) -> Self {
-        Self { from, state: State::Out, wish: Wish::In, is_history_gone: false, retry_at: None, deferrals: 0 }
+        let (begin, epoch) = match from {
+            JoinFrom::Live => (Begin::Live, None),
+            JoinFrom::Last(last) => (Begin::Last(last), None),
+            JoinFrom::After(after) => (Begin::After(after), None),
+            JoinFrom::Resume { after, epoch } => (Begin::After(after), Some(epoch)),
+        };
+        Self {
+            begin,
+            epoch,
+            abandoned: None,
+            state: State::Out,
+            wish: Wish::In,
+            is_history_gone: false,
+            retry_at: None,
+            deferrals: 0,
+        }
     }
 
     pub(super) fn state(&self) -> State {
         self.state
     }
 
-    pub(super) fn wish(&self) -> Wish {
-        self.wish
+    pub(super) fn wish(&self) -> &Wish {
+        &self.wish
     }
 
     pub(super) fn retry_at(&self) -> Option<Instant> {
@@ -83,12 +116,12 @@ impl Room {
         self.wish = Wish::Out;
     }
 
-    /// What to ask of the server now.
-    pub(super) fn request<'a>(&mut self, name: &'a str, now: Instant) -> Option<ClientMessage<'a>> {
+    /// The request to send now, if there is one.
+    pub(super) fn request<'a>(&'a mut self, name: &'a str, now: Instant) -> Option<ClientMessage<'a>> {
         if self.retry_at.is_some_and(|at| at > now) {
             return None;
         }
-        let is_joining = match (self.state, self.wish) {
+        let is_joining = match (self.state, &self.wish) {
             (State::Out, Wish::In) => true,
             (State::In, Wish::Out | Wish::Again(_)) => false,
             _ => return None,
@@ -101,10 +134,10 @@ impl Room {
         }
         self.state = State::Joining;
         self.is_history_gone = false;
-        Some(match self.from {
-            JoinFrom::Live => ClientMessage::join(room),
-            JoinFrom::After(after) => ClientMessage::join_after(room, after, None),
-            JoinFrom::Last(last) => ClientMessage::join_last(room, last),
+        Some(match self.begin {
+            Begin::Live => ClientMessage::join(room),
+            Begin::After(after) => ClientMessage::join_after(room, after, self.epoch.as_deref()),
+            Begin::Last(last) => ClientMessage::join_last(room, last),
         })
     }
 
@@ -112,63 +145,93 @@ impl Room {
         self.is_history_gone = true;
     }
 
-    /// `None`: this answers nothing.
-    pub(super) fn on_joined(&mut self, head: u64, first: u64) -> Option<Start> {
-        if self.state != State::Joining {
+    /// `None`: the `joined` answers nothing.
+    pub(super) fn on_joined(&mut self, head: u64, first: u64, epoch: Option<Arc<str>>) -> Option<Start> {
+        let is_announced = std::mem::take(&mut self.is_history_gone);
+        // A server that resynchronises a room announces it and may say `joined` again.
+        if self.state != State::Joining && !(self.state == State::In && is_announced) {
             return None;
         }
         self.state = State::In;
         self.deferrals = 0;
+        let is_other_log = matches!((&self.epoch, &epoch), (Some(known), Some(now)) if known != now);
+        self.epoch = epoch.or(self.epoch.take());
         let gone = first.saturating_sub(1);
-        let start = match self.from {
-            JoinFrom::Live => Start { after: head, lost: None },
-            JoinFrom::Last(last) => Start { after: head.saturating_sub(last).max(gone), lost: None },
-            JoinFrom::After(seen) if self.is_history_gone && gone > seen => {
-                Start { after: gone, lost: Some((seen + 1, gone)) }
+        let start = match self.begin {
+            Begin::Live => {
+                let gap = self.abandoned.take().map(|seen| Gap::LogReplaced { seen, after: head });
+                Start { after: head, gap }
             }
-            JoinFrom::After(seen) => Start { after: seen, lost: None },
+            Begin::Last(last) => Start { after: head.saturating_sub(last).max(gone), gap: None },
+            Begin::After(seen) if is_other_log || seen > head => {
+                // After `history_gone` everything that is stored follows. A server that did not notice goes on after the
+                // cursor, which may lie beyond its newest message.
+                let after = if is_announced { gone } else { seen.min(head) };
+                Start { after, gap: Some(Gap::LogReplaced { seen, after }) }
+            }
+            Begin::After(seen) if is_announced && gone > seen => {
+                Start { after: gone, gap: Some(Gap::Removed { from: seen + 1, to: gone }) }
+            }
+            Begin::After(seen) => Start { after: seen, gap: None },
         };
-        self.from = JoinFrom::After(start.after);
+        self.begin = Begin::After(start.after);
         Some(start)
     }
 
-    /// Moves the cursor.
+    /// Compares a message with the cursor, and moves it.
     pub(super) fn on_message(&mut self, seq: u64) -> Arrival {
-        let (State::In | State::Leaving, JoinFrom::After(seen)) = (self.state, self.from) else {
+        let (State::In | State::Leaving, Begin::After(seen)) = (self.state, self.begin) else {
             return Arrival::Stray;
         };
-        if seq <= seen {
+        // Messages were removed, or the log was replaced, while the client was in the room.
+        let is_announced = std::mem::take(&mut self.is_history_gone);
+        if seq <= seen && !is_announced {
             return Arrival::Duplicate;
         }
-        self.from = JoinFrom::After(seq);
-        if seq == seen + 1 { Arrival::Next } else { Arrival::After(seen + 1, seq - 1) }
+        self.begin = Begin::After(seq);
+        if seq.checked_sub(1) == Some(seen) {
+            return Arrival::Next;
+        }
+        let (from, to) = (seen.saturating_add(1), seq.saturating_sub(1));
+        Arrival::Behind(match is_announced {
+            true if seq <= seen => Gap::LogReplaced { seen, after: to },
+            true => Gap::Removed { from, to },
+            false => Gap::Missing { from, to },
+        })
     }
 
-    /// Whether the join goes on from a known message. Then a server that says it is malformed means that it does not have
-    /// that message yet: it lags behind the one that the client comes from.
-    pub(super) fn is_resuming(&self) -> bool {
-        matches!(self.from, JoinFrom::After(_))
+    /// Whether a `join` with a cursor that the server called malformed is to be repeated, because the server may lag behind
+    /// the one that the client comes from. If it has been for long, the cursor is given up.
+    pub(super) fn on_unknown_cursor(&mut self) -> bool {
+        let Begin::After(seen) = self.begin else { return false };
+        if self.deferrals >= MAX_LAG_RETRIES {
+            self.begin = Begin::Live;
+            self.epoch = None;
+            self.abandoned = Some(seen);
+        }
+        true
     }
 
-    /// How often the request on its way was put off before.
+    /// How often the current request was deferred before.
     pub(super) fn deferrals(&self) -> u32 {
         self.deferrals
     }
 
-    /// The request on its way is to be made again at that moment.
+    /// The current request is to be repeated at that time.
     pub(super) fn defer(&mut self, until: Instant) {
         self.state = if self.state == State::Leaving { State::In } else { State::Out };
         self.retry_at = Some(until);
         self.deferrals = self.deferrals.saturating_add(1);
     }
 
-    /// The server does not let the client in.
+    /// The server refuses the room.
     pub(super) fn refuse(&mut self) {
         if self.wish == Wish::In {
             self.wish = Wish::Out;
         }
     }
 
+    /// The client is not in the room, or not any more.
     pub(super) fn on_out(&mut self) {
         self.state = State::Out;
     }

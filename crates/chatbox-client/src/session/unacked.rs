@@ -1,23 +1,23 @@
-//! The messages that wait for their ack, in the order in which they were sent.
+//! The messages that wait for their ack, in the order of submission.
 
-use super::Reply;
+use crate::sending::Reply;
 use crate::{Acked, SendError};
 use std::collections::VecDeque;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// The most messages on their way at once: more than any round trip needs, less than a server's burst.
+/// The greatest number of messages in flight: enough for any round trip, less than a server's burst.
 const MAX_WINDOW: usize = 64;
 
-/// See the module.
+/// A queue of messages: those in flight, then those not yet sent.
 #[derive(Debug)]
 pub(super) struct Unacked {
     messages: VecDeque<Message>,
     bytes: usize,
-    /// Everything before this index is on its way.
+    /// Everything before this index is in flight.
     unsent: usize,
     in_flight: usize,
-    /// How many may be on their way: one after the server put one off, and one more with each ack. Otherwise each message
-    /// that a rate limit lets through would cost an error for all the others.
+    /// How many may be in flight: one after the server deferred one, and one more with each ack. Otherwise each message that
+    /// a rate limit admits would cost an error for all the others.
     window: usize,
 }
 
@@ -27,7 +27,7 @@ struct Message {
     id: Box<str>,
     /// Encoded once, however often it is sent.
     text: Utf8Bytes,
-    /// It is on its way on this connection.
+    /// In flight on this connection.
     is_sent: bool,
     was_sent: bool,
     reply: Reply,
@@ -58,7 +58,7 @@ impl Unacked {
         self.messages.push_back(Message { room, id, text, is_sent: false, was_sent: false, reply });
     }
 
-    /// The next one to write, and whether it was written before.
+    /// The next message to write, and whether it was written before.
     pub(super) fn next_unsent(&mut self) -> Option<(Utf8Bytes, bool)> {
         while self.in_flight < self.window {
             let message = self.messages.get_mut(self.unsent)?;
@@ -72,7 +72,7 @@ impl Unacked {
         None
     }
 
-    /// Whoever waits for it gets the answer. `false`: no such message waits for one.
+    /// Removes a message and completes its future. `false`: there is no such message.
     pub(super) fn resolve(&mut self, room: Option<&str>, id: &str, answer: Result<Acked, SendError>) -> bool {
         let Some(position) = self.position(room, id) else { return false };
         let Some(message) = self.messages.remove(position) else { return false };
@@ -82,12 +82,12 @@ impl Unacked {
             self.window = MAX_WINDOW.min(self.window + 1);
         }
         self.unsent -= usize::from(position < self.unsent);
-        // Nobody may be waiting for it.
+        // The receiver may have been dropped.
         drop(message.reply.send(answer));
         true
     }
 
-    /// Is to be sent again. `false`: no such message waits for an answer.
+    /// Marks a message to be sent again. `false`: there is no such message.
     pub(super) fn defer(&mut self, room: Option<&str>, id: &str) -> bool {
         let Some(position) = self.position(room, id) else { return false };
         let was_in_flight = std::mem::take(&mut self.messages[position].is_sent);
@@ -97,7 +97,7 @@ impl Unacked {
         true
     }
 
-    /// Nothing is on its way any more.
+    /// Nothing is in flight any more.
     pub(super) fn on_disconnected(&mut self) {
         self.unsent = 0;
         self.in_flight = 0;
@@ -106,14 +106,14 @@ impl Unacked {
         }
     }
 
-    /// Gives all of them up.
+    /// Completes all futures with [`SendError::Closed`].
     pub(super) fn abandon(&mut self) {
         for message in std::mem::take(self).messages {
             drop(message.reply.send(Err(SendError::Closed)));
         }
     }
 
-    /// Acks come in the order of sending, or nearly so: the first is most often the one.
+    /// Linear, because acks come in the order of sending, or nearly so: most often the first matches.
     fn position(&self, room: Option<&str>, id: &str) -> Option<usize> {
         self.messages.iter().position(|message| *message.id == *id && room.is_none_or(|room| *message.room == *room))
     }

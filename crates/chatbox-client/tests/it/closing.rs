@@ -1,12 +1,14 @@
 //! How a client ends: politely, within a bound, and with an answer for everybody who waits.
 
 use crate::server::{event, server, server_with_capacity};
-use chatbox_client::{Acked, Event, JoinFrom, Reason, SendError};
+use chatbox_client::{Event, JoinFrom, Reason, SendError};
 use futures_util::{FutureExt, StreamExt};
 use std::time::Duration;
 use tokio::time::Instant;
 
-const CLOSED: Event = Event::Closed { reason: Reason::Requested };
+fn is_closed(event: Option<&Event>) -> bool {
+    matches!(event, Some(Event::Closed { reason: Reason::Requested, .. }))
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_client_closes_with_1000_and_waits_for_the_echo() {
@@ -18,7 +20,7 @@ async fn a_client_closes_with_1000_and_waits_for_the_echo() {
     assert!((&mut close).now_or_never().is_none());
     assert_eq!(peer.awaits_close().await, 1000);
     close.await;
-    assert_eq!(events.next().await, Some(CLOSED));
+    assert!(is_closed(events.next().await.as_ref()));
     assert_eq!(events.next().await, None);
     assert_eq!(client.send("r", "too late").await, Err(SendError::Closed));
     client.close().await;
@@ -40,7 +42,7 @@ async fn acks_still_count_while_the_client_closes() {
     peer.says(r#"{"type":"ack","room":"r","id":"1","seq":5}"#).await;
     assert_eq!(peer.awaits_close().await, 1000);
     closing.await.unwrap();
-    assert_eq!(acked.await, Ok(Acked { seq: 5 }));
+    assert_eq!(acked.await.map(|acked| acked.seq), Ok(5));
     assert_eq!(lost.await, Err(SendError::Closed));
 }
 
@@ -79,7 +81,7 @@ async fn a_client_closes_while_nobody_takes_its_events() {
     }
     tokio::join!(client.close(), peer.awaits_close());
     let left: Vec<_> = events.by_ref().collect().await;
-    assert!(left.len() < 5 && left.last() == Some(&CLOSED), "{left:?}");
+    assert!(left.len() < 5 && is_closed(left.last()), "{left:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,6 +102,6 @@ async fn a_panic_of_the_applications_leaves_nobody_waiting() {
     let provider = || async { if true { panic!("in the token provider") } else { Ok::<_, String>(String::new()) } };
     let (client, mut events) = builder.token_provider(provider).connect().unwrap();
     assert_eq!(client.send("r", "").await, Err(SendError::Closed));
-    assert_eq!(events.next().await, Some(CLOSED));
+    assert!(is_closed(events.next().await.as_ref()));
     client.close().await;
 }

@@ -1,4 +1,5 @@
-//! The client against a scripted server, in paused time: in memory, but over the real WebSocket protocol.
+//! The client against a scripted server, in paused time: in memory, but over the real WebSocket protocol. TLS and HTTP run
+//! over loopback sockets.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -7,3 +8,5 @@ mod connecting;
 mod flowing;
 mod reconnecting;
 mod server;
+#[cfg(feature = "tls")]
+mod tls;

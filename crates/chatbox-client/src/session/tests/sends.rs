@@ -1,4 +1,4 @@
-//! Messages on their way to the server.
+//! Messages sent to the server, and their acks.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn as_many_messages_wait_for_their_ack_as_are_allowed() {
     let mut fixture = Fixture::connected();
     let (_first, _second) = (fixture.send("1", ""), fixture.send("2", ""));
     assert_eq!(error_of(fixture.send("3", "")), SendError::Full);
-    fixture.hears(r#"{"type":"ack","room":"r","id":"1","seq":5}"#);
+    fixture.receive(r#"{"type":"ack","room":"r","id":"1","seq":5}"#);
     let mut third = fixture.send("3", "");
     assert!(third.try_recv().is_err(), "it waits");
 }
@@ -45,8 +45,8 @@ fn a_message_that_cannot_be_sent_fails_at_once() {
 fn an_ack_answers_the_send_and_a_rejection_does_too() {
     let mut fixture = Fixture::connected();
     let (mut acked, rejected) = (fixture.send("1", ""), fixture.send("2", ""));
-    fixture.hears(r#"{"type":"ack","room":"r","id":"1","seq":5}"#);
-    fixture.hears(r#"{"type":"error","code":"too_long","message":"m","room":"r","id":"2"}"#);
+    fixture.receive(r#"{"type":"ack","room":"r","id":"1","seq":5}"#);
+    fixture.receive(r#"{"type":"error","code":"too_long","message":"m","room":"r","id":"2"}"#);
     assert_eq!(acked.try_recv().unwrap(), Ok(Acked { seq: 5 }));
     assert_eq!(error_of(rejected), SendError::Rejected { code: ErrorCode::TooLong, message: "m".to_owned() });
     assert_eq!(fixture.events(), []);
@@ -54,7 +54,7 @@ fn an_ack_answers_the_send_and_a_rejection_does_too() {
 }
 
 #[test]
-fn an_end_answers_what_was_not_acked() {
+fn the_end_completes_unacked_sends() {
     let mut fixture = Fixture::connected();
     let answer = fixture.send("1", "");
     fixture.session.finish(Reason::Requested);
@@ -62,52 +62,52 @@ fn an_end_answers_what_was_not_acked() {
 }
 
 #[test]
-fn what_was_not_acked_is_sent_again_after_the_rooms_are_joined() {
+fn unacked_messages_are_sent_again_after_the_rooms_are_joined() {
     let mut fixture = Fixture::joined();
     let _answers = (fixture.send("1", ""), fixture.send("2", ""));
-    assert_eq!(fixture.says(), [send("1"), send("2")]);
-    fixture.hears(r#"{"type":"ack","room":"r","id":"1","seq":11}"#);
+    assert_eq!(fixture.transmit(), [send("1"), send("2")]);
+    fixture.receive(r#"{"type":"ack","room":"r","id":"1","seq":11}"#);
     fixture.disconnect();
     let _third = fixture.send("3", "");
-    assert_eq!(fixture.says(), [""; 0], "there is no connection");
+    assert_eq!(fixture.transmit(), [""; 0], "there is no connection");
     fixture.connect();
-    assert_eq!(fixture.says(), [join(r#","after":10"#), send("2"), send("3")]);
+    assert_eq!(fixture.transmit(), [join(r#","after":10"#), send("2"), send("3")]);
     assert_eq!(fixture.session.stats().resent, 1);
 }
 
 #[test]
-fn a_message_put_off_holds_back_those_behind_it_until_its_time() {
+fn a_deferred_message_holds_back_later_ones() {
     let mut fixture = Fixture::connected();
     let _first = fixture.send("1", "");
-    fixture.says();
+    fixture.transmit();
     let _second = fixture.send("2", "");
-    fixture.hears(r#"{"type":"error","code":"rate_limited","message":"m","room":"r","id":"1","retry_after_ms":120}"#);
-    assert_eq!(fixture.says(), [""; 0]);
+    fixture.receive(r#"{"type":"error","code":"rate_limited","message":"m","room":"r","id":"1","retry_after_ms":120}"#);
+    assert_eq!(fixture.transmit(), [""; 0]);
     let due = fixture.now + Duration::from_millis(120);
     assert_eq!(fixture.session.next_timeout(fixture.now), Some(due));
     fixture.now = due;
-    assert_eq!(fixture.says(), [send("1")], "one by one, until the server keeps up");
+    assert_eq!(fixture.transmit(), [send("1")], "one by one, until the server keeps up");
     assert_eq!(fixture.session.next_timeout(fixture.now), None);
-    fixture.hears(r#"{"type":"ack","room":"r","id":"1","seq":5}"#);
-    assert_eq!(fixture.says(), [send("2")]);
+    fixture.receive(r#"{"type":"ack","room":"r","id":"1","seq":5}"#);
+    assert_eq!(fixture.transmit(), [send("2")]);
 }
 
 #[test]
-fn without_a_time_a_message_put_off_is_sent_with_backoff() {
+fn a_message_deferred_without_a_time_is_sent_with_backoff() {
     let mut fixture = Fixture::connected();
     let mut answer = fixture.send("1", "");
     for window in [1, 2, 4, 8, 16, 20, 20] {
-        fixture.says();
-        fixture.hears(r#"{"type":"error","code":"store_unavailable","message":"m","room":"r","id":"1"}"#);
+        fixture.transmit();
+        fixture.receive(r#"{"type":"error","code":"store_unavailable","message":"m","room":"r","id":"1"}"#);
         assert!(fixture.session.hold_until.unwrap() <= fixture.now + Duration::from_secs(window));
         fixture.now += Duration::from_secs(window);
     }
-    assert_eq!(fixture.says(), [send("1")]);
+    assert_eq!(fixture.transmit(), [send("1")]);
     assert!(answer.try_recv().is_err(), "it waits as long as it takes");
 }
 
 #[test]
-fn ids_are_the_clients_own() {
+fn ids_of_clients_differ() {
     let (mut one, mut other) = (Session::new(LIMITS, 1), Session::new(LIMITS, 2));
     let ids: std::collections::HashSet<_> = (0..3).flat_map(|_| [one.new_id(), other.new_id()]).collect();
     assert_eq!(ids.len(), 6);
@@ -122,14 +122,14 @@ fn a_rate_limit_is_met_without_flooding_the_server() {
     let mut answers: Vec<_> = (0..500).map(|number| fixture.send(&number.to_string(), "")).collect();
     let (mut burst, mut said, mut seq) = (100, 0, 0);
     while fixture.session.stats().unacked > 0 {
-        for text in fixture.says() {
+        for text in fixture.transmit() {
             said += 1;
             let ClientMessage::Send { id, .. } = ClientMessage::parse(&text).unwrap() else { panic!("{text}") };
             if burst > 0 {
                 (burst, seq) = (burst - 1, seq + 1);
-                fixture.hears(&format!(r#"{{"type":"ack","room":"r","id":"{id}","seq":{seq}}}"#));
+                fixture.receive(&format!(r#"{{"type":"ack","room":"r","id":"{id}","seq":{seq}}}"#));
             } else {
-                fixture.hears(&format!(
+                fixture.receive(&format!(
                     r#"{{"type":"error","code":"rate_limited","message":"m","room":"r","id":"{id}","retry_after_ms":20}}"#
                 ));
             }

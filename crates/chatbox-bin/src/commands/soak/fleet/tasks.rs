@@ -83,8 +83,8 @@ pub(super) async fn receive(shared: Arc<Shared>, index: usize, mut events: Event
                 notes.delivery.take(shared.begun.elapsed().saturating_sub(sent));
                 notes.violations.extend(taken.err());
             }
-            Event::Gap { from, to, .. } => {
-                let detail = format!("client {index} missed {from} to {to}");
+            Event::Gap { gap, .. } => {
+                let detail = format!("client {index}: {gap}");
                 shared.notes().violations.push(Violation::new("gap", detail));
             }
             Event::Connected { .. } => was_up = true,
@@ -92,7 +92,7 @@ pub(super) async fn receive(shared: Arc<Shared>, index: usize, mut events: Event
                 let how = end(&reason, std::mem::take(&mut was_up));
                 *shared.notes().ends.entry(how).or_default() += 1;
             }
-            Event::Closed { reason } if reason != Reason::Requested => {
+            Event::Closed { reason, .. } if reason != Reason::Requested => {
                 let detail = format!("client {index} was sent away: {reason}");
                 shared.notes().violations.push(Violation::new("sent_away", detail));
             }
