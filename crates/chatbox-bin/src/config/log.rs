@@ -2,6 +2,7 @@
 
 use super::error::ConfigError;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
@@ -16,6 +17,8 @@ pub struct LogConfig {
     pub level: String,
     /// Directory of daily log files, written beside stdout.
     pub directory: Option<PathBuf>,
+    /// Daily log files that are kept, today's included. Older ones are removed. Default 14.
+    pub keep_days: NonZeroU32,
 }
 
 /// `log.format`: the format of the lines on stdout.
@@ -34,7 +37,12 @@ pub enum LogFormat {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { format: LogFormat::Auto, level: "info".to_owned(), directory: None }
+        Self {
+            format: LogFormat::Auto,
+            level: "info".to_owned(),
+            directory: None,
+            keep_days: const { NonZeroU32::new(14).unwrap() },
+        }
     }
 }
 
