@@ -52,7 +52,8 @@ async fn turns(server: &mut Server, connections: usize) {
 
 #[tokio::test]
 async fn a_reader_that_resumes_after_its_turn_gets_all_that_was_sent_before() {
-    let mut server = setup().start().await;
+    // A stalled reader has that long to read on: enough for a busy machine.
+    let mut server = setup().set("shutdown.close_handshake=12s").start().await;
     let (mut stalled, mut live) = (Vec::new(), Vec::new());
     for reader in 0..4 {
         stalled.push(stalled_member(&server, &format!("stalled{reader}")).await);
@@ -79,7 +80,7 @@ async fn a_reader_that_resumes_after_its_turn_gets_all_that_was_sent_before() {
 
 #[tokio::test]
 async fn a_reader_too_slow_for_the_budget_is_cut_at_its_end_and_delays_no_other() {
-    let mut server = setup().set("shutdown.drain=3s").set("shutdown.close_handshake=1s").start().await;
+    let mut server = setup().set("shutdown.drain=4s").set("shutdown.close_handshake=3s").start().await;
     let mut slow = stalled_member(&server, "slow").await;
     let mut live = server.connect("live").await;
     join(&mut live).await;
@@ -106,7 +107,7 @@ async fn a_reader_too_slow_for_the_budget_is_cut_at_its_end_and_delays_no_other(
     assert_eq!((&connections["aborted"], &connections["closed"]), (&json!(1), &json!(1)), "{report}");
     let drain = &report["phases"][0];
     assert!(
-        drain["name"] == "draining" && (2_500..3_500).contains(&drain["duration_ms"].as_u64().unwrap()),
+        drain["name"] == "draining" && (3_500..5_000).contains(&drain["duration_ms"].as_u64().unwrap()),
         "{report}"
     );
 }
