@@ -1,6 +1,6 @@
-//! What it costs to queue for a connection, to wake many, and to let one in and out.
+//! Benchmarks of the outbox, of notifications, and of admission.
 
-use chatbox_core::{CloseSummary, Lease, Limits, Registry, notify_all};
+use chatbox_core::{CloseError, CloseSummary, Lease, Limits, Registry, notify_all};
 use divan::Bencher;
 use std::sync::Arc;
 
@@ -11,28 +11,26 @@ fn main() {
 /// An answer of 100 bytes through an outbox: queued, taken, written.
 #[divan::bench]
 fn outbox(bencher: Bencher) {
-    let lease = admit(&Registry::new(Limits::default(), ()), 0);
-    let connection = lease.connection();
+    let mut lease = admit(&Registry::new(Limits::default(), ()), 0);
     bencher.bench_local(|| {
-        connection.push(|out| out.extend([0; 100]));
-        let taken = connection.take_outbox().expect("something is queued");
-        connection.written(taken.len());
+        lease.connection().push(|out| out.extend([0; 100]));
+        let taken = lease.take_outbox().expect("something is queued");
+        lease.written(taken.len());
     });
 }
 
-/// An answer that is owed first, as every message that is sent costs one.
+/// A reply that is owed first, as for every message of a client.
 #[divan::bench]
 fn owed_answer(bencher: Bencher) {
-    let lease = admit(&Registry::new(Limits::default(), ()), 0);
-    let connection = lease.connection();
+    let mut lease = admit(&Registry::new(Limits::default(), ()), 0);
     bencher.bench_local(|| {
-        connection.owe(384).send(|out| out.extend([0; 100]));
-        let taken = connection.take_outbox().expect("something is queued");
-        connection.written(taken.len());
+        lease.connection().owe(384).send(|out| out.extend([0; 100]));
+        let taken = lease.take_outbox().expect("something is queued");
+        lease.written(taken.len());
     });
 }
 
-/// Waking the members of a room, all of whom are awake already.
+/// Notifying the members of a room, all of which are awake already.
 #[divan::bench(args = [10, 1_000])]
 fn notify_awake(bencher: Bencher, members: usize) {
     let registry = Registry::new(Limits::default(), ());
@@ -41,7 +39,7 @@ fn notify_awake(bencher: Bencher, members: usize) {
     bencher.bench_local(|| notify_all(&connections));
 }
 
-/// Coming and going, beside so many that stay.
+/// Admission and end, beside this many other connections.
 #[divan::bench(args = [0, 1_000, 50_000])]
 fn admit_and_end(bencher: Bencher, others: usize) {
     let registry = Registry::new(Limits::default(), ());
@@ -49,7 +47,7 @@ fn admit_and_end(bencher: Bencher, others: usize) {
     bencher.bench_local(|| {
         let mut lease = admit(&registry, others);
         lease.begin();
-        lease.end(CloseSummary::peer_gone("eof"));
+        lease.end(CloseSummary::peer_gone(CloseError::Eof));
     });
 }
 

@@ -1,4 +1,4 @@
-//! The admission gate: what may register, and the one instant after which nothing can.
+//! The admission gate: a set that stops admitting items at one instant, for good.
 
 use crate::sync::Mutex;
 use slab::Slab;
@@ -7,29 +7,31 @@ use slab::Slab;
 ///
 /// Admission and closing take the same lock, so they are totally ordered: an item is either admitted before the gate
 /// closed, and then [`close`](Self::close) counts it and [`admitted`](Self::admitted) returns it until it leaves, or it is
-/// refused. There is no third case for a late-comer to fall into.
+/// refused. There is no third case.
 #[derive(Debug)]
-pub(crate) struct Gate<T, S> {
-    state: Mutex<State<T, S>>,
+pub(crate) struct Gate<T, C> {
+    state: Mutex<State<T, C>>,
 }
 
-/// What the lock of a [`Gate`] guards: the items, whether it is open, and the caller's own bookkeeping.
+/// The state under the lock of a [`Gate`]: the items, whether the gate is open, and the caller's own counters.
 #[derive(Debug)]
-pub(crate) struct State<T, S> {
+pub(crate) struct State<T, C> {
     pub(crate) open: bool,
     pub(crate) items: Slab<T>,
-    pub(crate) book: S,
+    pub(crate) counters: C,
 }
 
-impl<T, S> Gate<T, S> {
+impl<T, C> Gate<T, C> {
     /// An open, empty gate.
-    pub(crate) fn new(book: S) -> Self {
-        Self { state: Mutex::new(State { open: true, items: Slab::new(), book }) }
+    pub(crate) fn new(counters: C) -> Self {
+        Self { state: Mutex::new(State { open: true, items: Slab::new(), counters }) }
     }
 
-    /// Admits what `make` builds from the book, the number of items so far and the slot it will have; `closed` when the
-    /// gate is closed, and whatever `make` objects.
-    pub(crate) fn admit<R>(&self, closed: R, make: impl FnOnce(&mut S, usize, usize) -> Result<T, R>) -> Result<T, R>
+    /// Admits the item that `make` builds from the counters, the number of items so far and the item's slot.
+    ///
+    /// # Errors
+    /// `closed` when the gate is closed, and any error of `make`.
+    pub(crate) fn admit<E>(&self, closed: E, make: impl FnOnce(&mut C, usize, usize) -> Result<T, E>) -> Result<T, E>
     where
         T: Clone,
     {
@@ -39,31 +41,31 @@ impl<T, S> Gate<T, S> {
             }
             let admitted = state.items.len();
             let entry = state.items.vacant_entry();
-            let item = make(&mut state.book, admitted, entry.key())?;
+            let item = make(&mut state.counters, admitted, entry.key())?;
             entry.insert(item.clone());
             Ok(item)
         })
     }
 
-    /// Takes an item out; `book` is told whether the gate was still open, and how many items are left.
-    pub(crate) fn leave<R>(&self, slot: usize, book: impl FnOnce(&mut S, bool, usize) -> R) -> R {
+    /// Removes an item. `count` gets the counters, whether the gate is still open, and the number of items left.
+    pub(crate) fn leave<R>(&self, slot: usize, count: impl FnOnce(&mut C, bool, usize) -> R) -> R {
         self.with(|state| {
             state.items.remove(slot);
-            book(&mut state.book, state.open, state.items.len())
+            count(&mut state.counters, state.open, state.items.len())
         })
     }
 
-    /// Closes the gate: the linearisation point. The first call returns the number of items at that instant.
-    pub(crate) fn close(&self, book: impl FnOnce(&mut S, usize)) {
+    /// Closes the gate: the linearisation point. `count` is called in the first call only, with the number of items at that instant.
+    pub(crate) fn close(&self, count: impl FnOnce(&mut C, usize)) {
         self.with(|state| {
             if state.open {
                 state.open = false;
-                book(&mut state.book, state.items.len());
+                count(&mut state.counters, state.items.len());
             }
         });
     }
 
-    /// Everything that is admitted now. Once the gate is closed this can only shrink.
+    /// The admitted items. Once the gate is closed this set can only shrink.
     pub(crate) fn admitted(&self) -> Vec<T>
     where
         T: Clone,
@@ -71,9 +73,9 @@ impl<T, S> Gate<T, S> {
         self.with(|state| state.items.iter().map(|(_, item)| item.clone()).collect())
     }
 
-    /// Looks at the state under the lock.
-    pub(crate) fn with<R>(&self, look: impl FnOnce(&mut State<T, S>) -> R) -> R {
-        // A panic under this lock would have to come from `slab` or an allocation; the state is whole even then.
+    /// Runs `look` on the state, under the lock.
+    pub(crate) fn with<R>(&self, look: impl FnOnce(&mut State<T, C>) -> R) -> R {
+        // A panic under this lock would have to come from `slab` or an allocation; the state is consistent even then.
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         look(&mut state)
     }

@@ -1,23 +1,29 @@
-//! A connection's place in the registry, held by its session.
+//! The session's side of a registered connection.
 
-use crate::close::CloseSummary;
+use crate::close_error::CloseError;
+use crate::close_summary::CloseSummary;
+use crate::command::Command;
 use crate::connection::Connection;
 use crate::registry::Inner;
 use std::fmt;
 use std::num::NonZero;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
-/// A registered connection. Whoever holds the lease serves the connection; the place is given back when it is dropped.
+/// A registered connection, owned by the session that serves it. Dropping the lease removes the connection from the registry.
 ///
-/// [`end`](Self::end) says how the connection ended. Dropped before [`begin`](Self::begin) it counts as a peer that went
-/// away during the handshake; dropped after, as aborted: a session cannot leave unnoticed, even by panicking.
+/// [`end`](Self::end) records how the connection ended. A lease dropped before [`begin`](Self::begin) counts as a peer that
+/// disconnected during the handshake; one dropped after it counts as aborted, so a panicking session is counted, too.
+///
+/// What only the session may do to a connection is here, and takes `&mut self`: the shared [`Connection`] cannot take frames out of the
+/// outbox or consume a wake-up.
 #[must_use = "dropping a lease ends the connection"]
 pub struct Lease {
-    /// Taken when the place is given back.
+    /// `None` once the connection is removed from the registry.
     registry: Option<Arc<Inner>>,
     connection: Arc<Connection>,
-    /// When the session began, in microseconds since the registry did. Every session pays for its size.
+    /// Start of the session, in microseconds since that of the registry: half the size of an `Option<Instant>` in every session.
     opened: Option<NonZero<u64>>,
 }
 
@@ -26,7 +32,7 @@ impl Lease {
         Self { registry: Some(registry), connection, opened: None }
     }
 
-    /// The handshake is done: the session begins.
+    /// Marks the beginning of the session, once the opening handshake is done.
     pub fn begin(&mut self) {
         if let Some(registry) = &self.registry {
             self.opened = NonZero::new(micros(registry.began.elapsed()).max(1));
@@ -34,26 +40,70 @@ impl Lease {
         }
     }
 
-    /// The connection that is leased.
+    /// The connection.
     #[must_use]
     pub fn connection(&self) -> &Arc<Connection> {
         &self.connection
     }
 
-    /// Gives the place back and says how the connection ended.
-    pub fn end(mut self, ended: CloseSummary) {
-        self.give_back(&ended);
+    /// Sets the waker of the session's task. Call at the beginning of every poll.
+    pub fn register(&mut self, waker: &Waker) {
+        self.connection.wake.register(waker);
     }
 
-    fn give_back(&mut self, ended: &CloseSummary) {
+    /// The strongest command given so far. Costs one atomic load while there is none.
+    #[must_use]
+    pub fn command(&mut self) -> Command {
+        self.connection.command()
+    }
+
+    /// Whether [`command`](Self::command) is anything but [`Command::Serve`].
+    #[must_use]
+    pub fn is_commanded(&mut self) -> bool {
+        self.connection.is_commanded()
+    }
+
+    /// Whether [`Connection::tick`] was called since the last call.
+    #[must_use]
+    pub fn take_tick(&mut self) -> bool {
+        self.connection.take_tick()
+    }
+
+    /// Arms the wake-up: the next [`Connection::notify`] wakes the task again. Call before looking at the outbox and the source.
+    ///
+    /// A session that could not write everything does not call this: its transport wakes it, and notifications cost one atomic load
+    /// meanwhile.
+    pub fn rearm(&mut self) {
+        self.connection.wake.lower();
+    }
+
+    /// Takes all frames out of the outbox, oldest first. They count as held by it until they are reported with
+    /// [`written`](Self::written).
+    #[must_use]
+    pub fn take_outbox(&mut self) -> Option<Vec<u8>> {
+        self.connection.take_outbox()
+    }
+
+    /// Reports that the transport has taken bytes that came from the outbox, or that they were discarded. Makes room in the outbox.
+    pub fn written(&mut self, bytes: usize) {
+        self.connection.written(bytes);
+    }
+
+    /// Removes the connection from the registry, and records how it ended. Sets [`CloseSummary::owed`].
+    pub fn end(mut self, summary: CloseSummary) {
+        self.leave(&summary);
+    }
+
+    fn leave(&mut self, summary: &CloseSummary) {
         let Some(registry) = self.registry.take() else { return };
-        // Others may hold the connection for a while yet; what it had queued need not last as long.
+        // Other owners may keep the connection for a while; its queue is released now.
         self.connection.retire();
+        let summary = summary.with_owed(self.connection.owed());
         if let Some(opened) = self.opened {
             let lasted = Duration::from_micros(micros(registry.began.elapsed()).saturating_sub(opened.get()));
-            registry.observer.on_ended(&self.connection, ended, lasted);
+            registry.observer.on_ended(&self.connection, &summary, lasted);
         }
-        registry.leave(&self.connection, ended);
+        registry.leave(&self.connection, &summary);
     }
 }
 
@@ -63,8 +113,11 @@ fn micros(duration: Duration) -> u64 {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let begun = self.opened.is_some();
-        self.give_back(&if begun { CloseSummary::aborted("dropped") } else { CloseSummary::peer_gone("handshake") });
+        let summary = match self.opened {
+            Some(_) => CloseSummary::aborted(CloseError::Dropped),
+            None => CloseSummary::peer_gone(CloseError::Handshake),
+        };
+        self.leave(&summary);
     }
 }
 

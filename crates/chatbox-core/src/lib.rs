@@ -2,22 +2,40 @@
 #![doc = include_str!("../README.md")]
 
 mod close;
+mod close_error;
+mod close_summary;
+mod command;
 mod connection;
+mod drain;
 mod gate;
 mod lease;
+mod limits;
+mod observer;
 mod outbox;
 mod outbox_limits;
 mod pace;
 mod rate;
+mod refused;
 mod registry;
+mod reply;
 mod source;
 mod sync;
+mod tally;
 mod wake;
 
-pub use close::{CloseCode, CloseReason, CloseSummary, ClosedBy, Outcome};
-pub use connection::{Closing, Command, Connection, ConnectionId, Reply, notify_all};
+pub use close::{CloseCode, CloseReason};
+pub use close_error::CloseError;
+pub use close_summary::{CloseSummary, ClosedBy, Outcome};
+pub use command::{Closing, Command};
+pub use connection::{Connection, ConnectionId, notify_all};
+pub use drain::Drain;
 pub use lease::Lease;
+pub use limits::Limits;
+pub use observer::Observer;
 pub use pace::Pace;
 pub use rate::RateLimits;
-pub use registry::{Drain, Limits, Observer, Refused, Registry, Tally};
+pub use refused::Refused;
+pub use registry::Registry;
+pub use reply::Reply;
 pub use source::{Batch, Source};
+pub use tally::Tally;

@@ -1,45 +1,45 @@
 //! The outbox of one connection: encoded frames addressed to it alone, bounded in bytes, allocated on first use.
 
-/// Bytes queued for one connection, and bytes promised to it.
+/// Bytes queued for one connection, and bytes reserved for replies.
 ///
-/// The bound is soft by one message: what arrives while there is room is taken whole, so that a message larger than the
-/// bound can still be sent. The session stops reading from its peer while the outbox [is full](Self::is_full), which is what bounds it.
+/// The limit is soft by one message: a message that comes while there is room is queued whole, so that one larger than the limit can
+/// still be sent. The session stops reading from its peer while the outbox [is full](Self::is_full).
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    /// Complete frames, one behind the other.
+    /// Complete frames, one after the other.
     queued: Vec<u8>,
     /// Bytes taken by the session and not yet written.
     in_flight: usize,
-    /// Bytes that replies still owed will need.
+    /// Bytes reserved for replies that are still owed.
     reserved: usize,
 }
 
 impl Outbox {
-    /// Returns by how many bytes it has grown. What an `encode` that panics has written is taken back: half a frame would be the end of
-    /// all that come after it.
+    /// Appends frames and returns the bytes added. If `encode` panics, what it has appended is removed: half a frame would corrupt every
+    /// later one.
     pub(crate) fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
         let before = self.queued.len();
-        let mut unfinished = Unfinished { queued: &mut self.queued, whole: before };
-        encode(unfinished.queued);
-        unfinished.whole = unfinished.queued.len();
-        unfinished.whole - before
+        let mut guard = TruncateOnDrop { queued: &mut self.queued, len: before };
+        encode(guard.queued);
+        guard.len = guard.queued.len();
+        guard.len - before
     }
 
-    /// Everything that is queued; the buffer goes with it, so an idle outbox holds no memory.
+    /// Takes all queued frames. The buffer goes with them, so an idle outbox holds no memory.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         let taken = std::mem::take(&mut self.queued);
         self.in_flight += taken.len();
         taken
     }
 
-    /// Returns by how many bytes it has shrunk.
+    /// Counts taken bytes as written, and returns how many fewer are held.
     pub(crate) fn written(&mut self, bytes: usize) -> usize {
         let written = bytes.min(self.in_flight);
         self.in_flight -= written;
         written
     }
 
-    /// Bytes of memory: what is queued, and what was taken and not yet written.
+    /// Bytes in memory: queued, or taken and not yet written.
     pub(crate) fn held(&self) -> usize {
         self.queued.len() + self.in_flight
     }
@@ -52,11 +52,12 @@ impl Outbox {
         self.reserved = self.reserved.saturating_sub(bytes);
     }
 
+    /// Whether no frame is queued.
     pub(crate) fn is_empty(&self) -> bool {
         self.queued.is_empty()
     }
 
-    /// Whether there is nothing to remember.
+    /// Whether nothing is held and nothing reserved: the outbox can be dropped.
     pub(crate) fn is_idle(&self) -> bool {
         self.held() + self.reserved == 0
     }
@@ -66,14 +67,14 @@ impl Outbox {
     }
 }
 
-/// A buffer that is being appended to. Dropped, it is cut to what is whole.
-struct Unfinished<'a> {
+/// Cuts a buffer to `len` when it is dropped.
+struct TruncateOnDrop<'a> {
     queued: &'a mut Vec<u8>,
-    whole: usize,
+    len: usize,
 }
 
-impl Drop for Unfinished<'_> {
+impl Drop for TruncateOnDrop<'_> {
     fn drop(&mut self) {
-        self.queued.truncate(self.whole);
+        self.queued.truncate(self.len);
     }
 }

@@ -1,11 +1,11 @@
-//! How much may be queued: for one connection, and for all of them together.
+//! Limits on queued bytes: for one connection, and for all of them together.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The bounds that all connections of a registry share, and what they have queued of them.
+/// The limits that all connections of a registry share, and the bytes that they hold together.
 ///
-/// While `all` is reached, a connection counts as full as soon as it holds anything at all: peers that read their answers go on, those
-/// that do not are read no further, and the sum grows by at most one answer for each connection.
+/// While `all` is reached, a connection counts as full as soon as it holds anything at all: peers that read their answers are still served,
+/// the others are read no further, and the sum grows by at most one answer for each connection.
 #[derive(Debug)]
 pub(crate) struct OutboxLimits {
     each: usize,
@@ -18,12 +18,12 @@ impl OutboxLimits {
         Self { each, all, used: AtomicUsize::new(0) }
     }
 
-    /// How much one connection may hold now.
+    /// The bytes at which one connection counts as full now.
     pub(crate) fn of_one(&self) -> usize {
         if self.used() < self.all { self.each } else { 1 }
     }
 
-    /// Bytes that all connections hold.
+    /// Bytes that all connections hold together.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }

@@ -1,23 +1,23 @@
-//! When each connection of a drain has its turn, and when its client should come back: arithmetic without a clock.
+//! The schedule of a drain: when each connection is closed, and when its client should reconnect. No clock.
 
 use std::time::Duration;
 
-/// The first slot: a client needs a moment to finish its close handshake before it reconnects.
+/// The first reconnect slot: a client needs a moment to finish its close handshake.
 const FIRST_SLOT: Duration = Duration::from_millis(100);
 
-/// The reconnect slots of even a few clients are spread over this long.
+/// The least time over which reconnect slots are spread.
 const LEAST_SPREAD: Duration = Duration::from_secs(1);
 
-/// How far apart slots are at least, so that they differ when told in whole milliseconds.
+/// The least distance of two slots, so that they differ in whole milliseconds.
 const LEAST_STEP: Duration = Duration::from_millis(1);
 
-/// No slot is put off beyond this to keep its distance; from 30,000 clients on, some share a millisecond.
+/// The most that slots are spread to keep their distance; from 30,000 clients on, some share a millisecond.
 const MOST_SPREAD: Duration = Duration::from_secs(30);
 
 /// The schedule of one drain.
 ///
-/// Connection `i` of `n` is closed at `i / rate`. The rate is raised when the last one would otherwise not have its close
-/// handshake within the budget: the turns then fill what the budget leaves beside one handshake, and at least half of it.
+/// Connection `i` is closed at `i / rate`. The rate is raised when the last connection would otherwise have no time for its close
+/// handshake: the turns then fill the budget less one handshake, and at least half of the budget.
 ///
 /// ```
 /// use chatbox_core::Pace;
@@ -34,7 +34,7 @@ const MOST_SPREAD: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
     connections: usize,
-    /// How long all the turns take.
+    /// The time from the first turn to the last.
     span: Duration,
 }
 
@@ -52,22 +52,22 @@ impl Pace {
         Self { connections, span }
     }
 
-    /// When connection `index` is told to close, from the beginning of the drain.
+    /// The turn of connection `index`, from the beginning of the drain.
     #[must_use]
     pub fn turn(&self, index: usize) -> Duration {
         self.share(self.span, index)
     }
 
-    /// How long after its Close the client of connection `index` should wait before it reconnects. The slots are evenly
-    /// spread over as long as the closes take, at least over a second, and over more where they would come closer together
-    /// than a millisecond (up to 30 s), so that each client has one of its own.
+    /// The reconnect slot of connection `index`: the time that its client should wait after the Close. The slots are evenly
+    /// spread over the time that the closes take, at least over a second, and over up to 30 s where they would come closer together
+    /// than a millisecond.
     #[must_use]
     pub fn reconnect_after(&self, index: usize) -> Duration {
         let apart = LEAST_STEP.saturating_mul(u32::try_from(self.connections).unwrap_or(u32::MAX)).min(MOST_SPREAD);
         FIRST_SLOT + self.share(self.span.max(LEAST_SPREAD).max(apart), index)
     }
 
-    /// Where connection `index` stands when all of them are spread over `whole`.
+    /// The position of connection `index` when all are evenly spread over `whole`.
     fn share(&self, whole: Duration, index: usize) -> Duration {
         whole.mul_f64(index as f64 / self.connections.max(1) as f64)
     }
@@ -91,7 +91,7 @@ mod tests {
         }
 
         #[test]
-        fn the_asked_for_rate_is_kept_when_it_fits(n in 1usize..2_000, rate in 1_000u32..10_000) {
+        fn the_configured_rate_is_kept_when_it_fits(n in 1usize..2_000, rate in 1_000u32..10_000) {
             let pace = Pace::new(n, rate, Duration::from_secs(15), Duration::from_secs(3));
             let asked = Duration::from_secs_f64((n - 1) as f64 / f64::from(rate));
             prop_assert!(pace.turn(n - 1).abs_diff(asked) < Duration::from_millis(1));

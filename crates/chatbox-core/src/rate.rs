@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// A token bucket for each user: `per_second` in the long run, `burst` at once.
 ///
-/// Users are remembered while their bucket is not full again; the memory is proportional to the users who sent lately.
+/// A user is remembered while the bucket is not full again; memory is proportional to the users that sent lately.
 ///
 /// ```
 /// use chatbox_core::RateLimits;
@@ -31,7 +31,7 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
-    /// Forget users with full buckets this often; a look at each costs as much as a check.
+    /// Checks between two sweeps of full buckets; a sweep costs as much as one check for each user.
     const SWEEP_EVERY: usize = 65_536;
 
     /// A bucket of `burst` tokens for every user, refilled at `per_second`.
@@ -44,15 +44,16 @@ impl RateLimits {
     /// Takes a token of `user`.
     ///
     /// # Errors
-    /// How long to wait until there will be one.
+    /// The time until there will be one.
     pub fn check(&self, user: &Arc<str>) -> Result<(), Duration> {
         if self.checks.fetch_add(1, Ordering::Relaxed) % Self::SWEEP_EVERY == Self::SWEEP_EVERY - 1 {
             self.limiter.retain_recent();
         }
         self.limiter.check_key(user).map_err(|not_until| not_until.wait_time_from(self.clock.now()))
     }
-    /// Gives back the memory of users whose buckets are full again. Happens by itself where much is sent; to be called now and then for
-    /// the case that nobody sends any more.
+
+    /// Releases the memory of users whose buckets are full again. [`check`](Self::check) does so once in 65,536 calls; call this now and
+    /// then for the case that messages stop.
     pub fn forget_idle(&self) {
         self.limiter.retain_recent();
         self.limiter.shrink_to_fit();

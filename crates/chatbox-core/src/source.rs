@@ -1,12 +1,12 @@
-//! What a session pulls frames from.
+//! The source that a session pulls frames from, and the batch it pulls into.
 
 use bytes::Bytes;
 use std::task::Context;
 
-/// Frames that leave in one vectored write.
+/// Frames for one vectored write.
 ///
-/// A batch is bounded twice: in bytes, so that one connection does not hold the processor or much memory, and in
-/// frames, because a vectored write takes only so many. The bounds are soft by one frame.
+/// A batch is limited in bytes, so that one connection does not hold the processor or much memory, and in
+/// frames, because a vectored write takes only so many slices. Both limits are soft by one frame.
 #[derive(Debug)]
 pub struct Batch {
     frames: Vec<Bytes>,
@@ -16,7 +16,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// An empty batch with its bounds.
+    /// An empty batch with these limits.
     #[must_use]
     pub fn new(max_frames: usize, max_bytes: usize) -> Self {
         Self { frames: Vec::with_capacity(max_frames.min(1024)), bytes: 0, max_frames, max_bytes }
@@ -36,19 +36,19 @@ impl Batch {
         self.frames.len() >= self.max_frames || self.bytes >= self.max_bytes
     }
 
-    /// How many bytes may still be added; 0 when the batch is full in bytes.
+    /// Bytes that may still be added; 0 when the batch is full in bytes.
     #[must_use]
     pub fn room(&self) -> usize {
         self.max_bytes.saturating_sub(self.bytes)
     }
 
-    /// Whether nothing was added.
+    /// Whether the batch has no frame.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
-    /// The bytes of all frames.
+    /// The size of all frames in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -60,20 +60,20 @@ impl Batch {
         &self.frames
     }
 
-    /// Takes the frames out, keeping the batch's own memory.
+    /// Removes the frames and returns them; the batch keeps its own memory.
     pub fn drain(&mut self) -> impl Iterator<Item = Bytes> + '_ {
         self.bytes = 0;
         self.frames.drain(..)
     }
 }
 
-/// Something that a session can pull frames from: a cursor into a log, a queue, a subscription.
+/// A stream of frames that a session pulls: a cursor into a log, a queue, a subscription.
 ///
-/// Nobody pushes to a session. Whoever has news for it calls [`Connection::notify`](crate::Connection::notify) (or
-/// [`notify_all`](crate::notify_all)); the session then pulls, as much as its peer takes. A slow peer therefore costs no
-/// queue: its source simply stays where it is.
+/// A publisher does not push to sessions. It calls [`Connection::notify`](crate::Connection::notify) (or
+/// [`notify_all`](crate::notify_all)), and each session pulls as much as its peer takes. A slow peer therefore costs no
+/// queue: its source stays where it is.
 ///
-/// Frames addressed to one connection alone need no source: [`Connection::push`](crate::Connection::push) queues them in the
+/// Frames for one connection alone need no source: [`Connection::push`](crate::Connection::push) queues them in the
 /// connection's outbox, which a session empties before it pulls.
 ///
 /// ```
@@ -100,12 +100,12 @@ impl Batch {
 pub trait Source: Send + 'static {
     /// Moves frames that are ready into `batch` until it [is full](Batch::is_full) or nothing is ready.
     ///
-    /// Returning with a batch that is not full means: nothing more now, and a notification (or a wake-up of the waker in
-    /// `cx`, which stays the same for the whole life of a session's task) will follow when there is.
+    /// Returning with a batch that is not full means that nothing more is ready, and that a notification (or a wake-up of the waker
+    /// in `cx`, which stays the same for the whole life of a session's task) will follow when there is.
     ///
-    /// Default: nothing, for a connection whose frames all come through its outbox.
+    /// Default: nothing is ever ready.
     fn pull(&mut self, _cx: &mut Context<'_>, _batch: &mut Batch) {}
 }
 
-/// No source.
+/// An empty source.
 impl Source for () {}

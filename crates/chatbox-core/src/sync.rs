@@ -1,5 +1,5 @@
-//! The primitives that the model-checked files build on. The model in `tests/it/model.rs` compiles the same files
-//! against loom's versions of these names.
+//! The synchronisation primitives of the model-checked files. `tests/it/model.rs` compiles those files with loom's primitives under the
+//! same names.
 
 pub(crate) use atomic_waker::AtomicWaker;
 pub(crate) use std::sync::Mutex;

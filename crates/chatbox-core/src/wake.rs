@@ -1,11 +1,11 @@
-//! Waking a session once for any number of events, at the price of one atomic load while it is awake.
+//! A wake-up that costs one atomic load while the task is awake.
 
 use crate::sync::{AtomicBool, AtomicWaker, Ordering, fence};
 use std::task::Waker;
 
-/// A flag and a waker: the flag is up from the first [`notify`](Self::notify) until the session has begun to look again.
+/// A flag and a waker: the flag is raised from the first [`notify`](Self::notify_published) until the session has begun to look again.
 ///
-/// The order that makes a wake-up impossible to lose: the session registers its waker, lowers the flag, and only then
+/// No wake-up can be lost because of the order of steps: the session registers its waker, lowers the flag, and only then
 /// looks for work; a notifier publishes the work, and only then looks at the flag. A sequentially consistent fence stands
 /// between the two steps on either side, so whichever comes second sees the other.
 #[derive(Debug)]
@@ -20,12 +20,12 @@ impl Wake {
         Self { raised: AtomicBool::new(true), waker: AtomicWaker::new() }
     }
 
-    /// Orders what was published before the [`notify_published`](Self::notify_published) calls that follow: one for all of them.
+    /// Orders what was published before the [`notify_published`](Self::notify_published) calls that follow: one fence for all of them.
     pub(crate) fn publish() {
         fence(Ordering::SeqCst);
     }
 
-    /// Wakes the session unless it is awake already; [`publish`](Self::publish) comes before.
+    /// Wakes the session unless it is awake already. Call [`publish`](Self::publish) before.
     pub(crate) fn notify_published(&self) {
         // The load keeps the cache line shared while a busy room notifies a member that is already awake.
         if !self.raised.load(Ordering::Relaxed) && !self.raised.swap(true, Ordering::AcqRel) {
@@ -38,7 +38,7 @@ impl Wake {
         self.waker.wake();
     }
 
-    /// Says who is to be woken. Call at the beginning of every poll.
+    /// Sets the waker. Call at the beginning of every poll.
     pub(crate) fn register(&self, waker: &Waker) {
         self.waker.register(waker);
     }

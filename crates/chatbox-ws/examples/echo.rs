@@ -1,13 +1,14 @@
-//! Says back every message, text or binary, up to 16 MiB: the server that conformance suites talk to.
+//! An echo server for conformance suites: returns every message, text or binary, up to 16 MiB.
 //!
 //! `cargo run -p chatbox-ws --example echo -- --listen 127.0.0.1:9001`. SIGTERM closes every connection and ends it.
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use chatbox_core::{CloseCode, CloseReason, Connection, Drain, Limits, Registry, Source};
-use chatbox_ws::{DecodeLimits, Handler, Message, Settings, Transport, Upgrade, frame};
+use chatbox_core::{CloseCode, CloseReason, Connection, Drain, Limits, Registry};
+use chatbox_ws::{ConnectionExt, Handler, Message, Settings, Transport, Upgrade};
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +17,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 struct Echo;
 
-impl Source for Echo {}
-
 impl Handler for Echo {
     fn on_message(&mut self, connection: &Arc<Connection>, message: Message<'_>) -> Result<(), CloseReason> {
-        connection.push(|out| match message {
-            Message::Text(text) => frame::text(text, out),
-            Message::Binary(payload) => frame::binary(payload, out),
-        });
+        match message {
+            Message::Text(text) => connection.send_text(text),
+            Message::Binary(payload) => connection.send_binary(payload),
+        }
         Ok(())
     }
 }
@@ -55,11 +54,8 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn serve(address: SocketAddr) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
-    let registry = Registry::new(Limits { max_per_user: u32::MAX, ..Limits::default() }, ());
-    let transport = Transport::new(Settings {
-        accept: DecodeLimits { max_message: 16 * 1024 * 1024, binary: true },
-        ..Settings::default()
-    });
+    let registry = Registry::new(Limits::default().with_max_per_user(NonZero::<u32>::MAX), ());
+    let transport = Transport::new(Settings::default().with_max_message(16 << 20).with_binary(true));
 
     let newcomers = registry.clone();
     let router = Router::new().fallback(async move |upgrade: Upgrade| accept(&newcomers, &transport, upgrade));
@@ -68,12 +64,8 @@ async fn serve(address: SocketAddr) -> std::io::Result<()> {
     tokio::spawn(axum::serve(listener, router).into_future());
 
     terminate.recv().await;
-    let drain = Drain {
-        reason: CloseReason::new(CloseCode::GOING_AWAY, "server shutting down"),
-        rate: 0,
-        budget: Duration::from_secs(10),
-        close_handshake: Duration::from_secs(3),
-    };
+    let reason = CloseReason::new(CloseCode::GOING_AWAY, "server shutting down");
+    let drain = Drain::new(reason, Duration::from_secs(10)).with_rate(0);
     let tally = registry.drain(drain, tokio::time::sleep(Duration::from_secs(10))).await;
     println!("{tally:?}");
     Ok(())

@@ -1,38 +1,76 @@
-//! A strict, incremental decoder of the frames that a client sends (RFC 6455 section 5): no I/O, no clock.
+//! A strict, incremental decoder of client frames (RFC 6455 section 5), without I/O or a clock.
 
 mod header;
 mod partial;
 #[cfg(test)]
 mod tests;
+mod violation;
 
-use crate::violation::Violation;
 use chatbox_core::CloseCode;
 use header::{Header, Parsed};
 use partial::Partial;
 use std::borrow::Cow;
+pub use violation::Violation;
 
-/// What one whole message or control frame says.
+/// A complete message or control frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event<'a> {
-    /// A text message, whole and valid UTF-8.
+    /// A text message, complete and valid UTF-8.
     Text(Cow<'a, str>),
-    /// A binary message, whole.
+    /// A binary message, complete.
     Binary(Cow<'a, [u8]>),
-    /// A ping and its payload, at most 125 bytes, to be returned in a pong.
+    /// A ping with its payload of at most 125 bytes, to be returned in a pong.
     Ping(Cow<'a, [u8]>),
-    /// A pong and its payload.
+    /// A pong with its payload.
     Pong(Cow<'a, [u8]>),
-    /// A Close: its code, if it has one, and its text. Nothing after it is meant for anyone.
+    /// A Close: its code, if it has one, and its text. A peer sends nothing after it (section 5.5.1).
     Close(Option<CloseCode>, Cow<'a, str>),
 }
 
-/// Which messages are taken, and how large they may be.
+impl Event<'_> {
+    /// The same event, borrowing nothing from the input.
+    #[must_use]
+    pub fn into_owned(self) -> Event<'static> {
+        match self {
+            Self::Text(text) => Event::Text(text.into_owned().into()),
+            Self::Binary(payload) => Event::Binary(payload.into_owned().into()),
+            Self::Ping(payload) => Event::Ping(payload.into_owned().into()),
+            Self::Pong(payload) => Event::Pong(payload.into_owned().into()),
+            Self::Close(code, text) => Event::Close(code, text.into_owned().into()),
+        }
+    }
+}
+
+/// Which messages are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLimits {
-    /// Bytes of one message over all its fragments; a message of exactly this size is taken. Default 65,536.
-    pub max_message: usize,
-    /// Whether binary messages are taken. Default no.
-    pub binary: bool,
+    max_message: usize,
+    binary: bool,
+}
+
+impl DecodeLimits {
+    /// Largest message in bytes, over all its fragments; one of exactly this size is accepted. Default: 65,536.
+    ///
+    /// A larger one is a [`Violation::TooLarge`]. Bounds the memory of a decoder.
+    #[must_use]
+    pub const fn with_max_message(mut self, bytes: usize) -> Self {
+        self.max_message = bytes;
+        self
+    }
+
+    /// Whether binary messages are accepted. Default: no; one is a [`Violation::Binary`].
+    #[must_use]
+    pub const fn with_binary(mut self, accepted: bool) -> Self {
+        self.binary = accepted;
+        self
+    }
+
+    /// Largest message in bytes.
+    #[must_use]
+    pub const fn max_message(&self) -> usize {
+        self.max_message
+    }
 }
 
 impl Default for DecodeLimits {
@@ -41,23 +79,24 @@ impl Default for DecodeLimits {
     }
 }
 
-/// One step of decoding.
+/// The result of one step of decoding.
 #[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Step<'a> {
-    /// How many bytes of the input were used.
+    /// Bytes of the input that were used.
     pub used: usize,
-    /// What they completed. `None` means that all of the input was used and more is needed.
+    /// The event that they complete. `None` means that all of the input was used and more is needed.
     pub event: Option<Event<'a>>,
 }
 
-/// Decodes a client's byte stream, fed to it in chunks of any size.
+/// Decodes a client's byte stream, in chunks of any size.
 ///
-/// Between messages it holds no memory. A message that lies whole in one chunk is unmasked in place and borrowed from it;
-/// any other is gathered in a buffer that leaves with the message. A buffer grows with what has arrived, never with what
-/// a header announces.
+/// Between messages it holds no memory. A message that is complete in one chunk is unmasked in place and borrowed from it;
+/// any other is collected in a buffer that is handed over with the message. The buffer grows with what has arrived, never with the length
+/// in a header.
 ///
 /// ```
-/// use chatbox_ws::{DecodeLimits, Decoder, Event};
+/// use chatbox_ws::decode::{DecodeLimits, Decoder, Event, Violation};
 ///
 /// // "Hello", masked: the example of RFC 6455 section 5.7.
 /// let mut bytes = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
@@ -65,11 +104,11 @@ pub struct Step<'a> {
 /// let step = decoder.decode(DecodeLimits::default(), &mut bytes)?;
 /// assert_eq!(step.used, 11);
 /// assert_eq!(step.event, Some(Event::Text("Hello".into())));
-/// # Ok::<(), chatbox_ws::Violation>(())
+/// # Ok::<(), Violation>(())
 /// ```
 #[derive(Debug, Default)]
 pub struct Decoder {
-    /// What is begun and not complete; none while the peer is silent between messages.
+    /// The unfinished frame or message; `None` between messages.
     partial: Option<Box<Partial>>,
 }
 
@@ -77,30 +116,29 @@ impl Decoder {
     /// Uses `input` until one event is complete. Call again with the rest while there is an event.
     ///
     /// # Errors
-    /// A [`Violation`], as early as the bytes show it. The decoder must not be fed again: it then uses up and ignores
-    /// whatever it is given.
-    pub fn decode<'a>(&mut self, accept: DecodeLimits, input: &'a mut [u8]) -> Result<Step<'a>, Violation> {
+    /// A [`Violation`], as early as the bytes show it. From then on all input is used up and ignored.
+    pub fn decode<'a>(&mut self, limits: DecodeLimits, input: &'a mut [u8]) -> Result<Step<'a>, Violation> {
         if self.partial.as_ref().is_some_and(|partial| partial.is_failed()) {
             return Ok(Step { used: input.len(), event: None });
         }
-        let step = self.step(accept, input);
+        let step = self.step(limits, input);
         if step.is_err() {
             self.partial = Some(Box::new(Partial::failed()));
         }
         step
     }
 
-    /// Whether a message or frame has begun and is not complete.
+    /// Whether a message or frame is unfinished.
     #[must_use]
     pub fn is_partial(&self) -> bool {
         self.partial.as_ref().is_some_and(|partial| !partial.is_failed())
     }
 
-    fn step<'a>(&mut self, accept: DecodeLimits, input: &'a mut [u8]) -> Result<Step<'a>, Violation> {
+    fn step<'a>(&mut self, limits: DecodeLimits, input: &'a mut [u8]) -> Result<Step<'a>, Violation> {
         if self.partial.is_none()
             && let Parsed::Whole(header, head) = Header::parse(input)?
         {
-            header.check(accept, None)?;
+            header.check(limits, None)?;
             let end = head + header.len;
             if header.fin && input.len() >= end {
                 let payload = &mut input[head..end];
@@ -109,7 +147,7 @@ impl Decoder {
             }
         }
         let partial = self.partial.get_or_insert_default();
-        let (used, event) = partial.feed(accept, input)?;
+        let (used, event) = partial.feed(limits, input)?;
         if partial.is_idle() {
             self.partial = None;
         }

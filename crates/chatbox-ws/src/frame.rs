@@ -17,11 +17,19 @@ pub fn binary(payload: &[u8], out: &mut Vec<u8>) {
     append(OpCode::Binary, payload, out);
 }
 
-/// A text message encoded once, to be shared by every connection that it goes to.
+/// A text message encoded once, to be shared by all connections that it is sent to.
 #[must_use]
 pub fn shared_text(payload: &str) -> Bytes {
     let mut out = Vec::with_capacity(MAX_HEADER + payload.len());
     text(payload, &mut out);
+    out.into()
+}
+
+/// A binary message encoded once, to be shared by all connections that it is sent to.
+#[must_use]
+pub fn shared_binary(payload: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(MAX_HEADER + payload.len());
+    binary(payload, &mut out);
     out.into()
 }
 
@@ -37,7 +45,7 @@ pub(crate) fn pong(payload: &[u8], out: &mut Vec<u8>) {
 
 /// Appends a Close (section 5.5.1).
 pub(crate) fn close(reason: &CloseReason, out: &mut Vec<u8>) {
-    let frame = Frame::close(reason.code.value(), reason.text.as_bytes());
+    let frame = Frame::close(reason.code().value(), reason.text().as_bytes());
     append(OpCode::Close, &frame.payload, out);
 }
 
@@ -49,8 +57,8 @@ fn append(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
-/// Where the frame that byte `at` belongs to ends, in a run of complete frames of this module's making; `at` itself when a frame
-/// begins there.
+/// The end of the frame that byte `at` belongs to, in a run of complete frames encoded by this module; `at` itself when a frame begins
+/// there.
 pub(crate) fn boundary(frames: &[u8], at: usize) -> usize {
     let mut start = 0;
     while start < at {
@@ -89,6 +97,7 @@ mod tests {
         assert_eq!(encoded(|out| binary(&[0; 65_536], out))[..10], *b"\x82\x7f\0\0\0\0\0\x01\0\0");
         assert_eq!(encoded(ping), b"\x89\0");
         assert_eq!(shared_text("Hello"), encoded(|out| text("Hello", out)));
+        assert_eq!(shared_binary(&[1; 300]), encoded(|out| binary(&[1; 300], out)));
         let going_away = CloseReason::new(CloseCode::GOING_AWAY, "bye");
         assert_eq!(encoded(|out| close(&going_away, out)), b"\x88\x05\x03\xe9bye");
     }
@@ -100,14 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn a_message_larger_than_is_taken_can_be_sent() {
-        let payload = "x".repeat(DecodeLimits::default().max_message + 1);
+    fn a_message_larger_than_the_limit_for_input_can_be_sent() {
+        let payload = "x".repeat(DecodeLimits::default().max_message() + 1);
         assert_eq!(encoded(|out| text(&payload, out)).len(), 10 + payload.len());
     }
 
     proptest! {
         #[test]
-        fn a_boundary_is_the_end_of_the_frame_that_was_begun(
+        fn a_boundary_is_the_end_of_the_frame_at_a_byte(
             sizes in prop::collection::vec(prop_oneof![0usize..300, 65_500usize..65_600], 0..6),
             at: prop::sample::Index,
         ) {

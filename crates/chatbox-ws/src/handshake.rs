@@ -1,11 +1,11 @@
-//! The opening handshake, checked fully (RFC 6455 section 4.2.1): a pure function of the request's head.
+//! The checks of the opening handshake (RFC 6455 section 4.2.1): a pure function of the request's head.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::{Method, StatusCode, Version};
 
-/// Why a request is not upgraded. As a response: the status, and the JSON body `{"error":CODE,"message":TEXT}`.
+/// Why a request is not upgraded. The response has a status and the JSON body `{"error":CODE,"message":TEXT}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rejection {
@@ -27,22 +27,22 @@ pub enum Rejection {
     /// Not exactly one `Sec-WebSocket-Key` of 16 bytes in base64 (item 7).
     #[error("exactly one Sec-WebSocket-Key of 16 bytes in base64 is needed")]
     Key,
-    /// Not version 13 (item 9): answered with 426 and the version that is spoken (section 4.4).
+    /// Not version 13 (item 9): answered with 426 and the supported version (section 4.4).
     #[error("the WebSocket version must be 13")]
     WebSocketVersion,
     /// The request announces a body.
     #[error("an upgrade request has no body")]
     Body,
-    /// The server does not hand out the connection.
+    /// The HTTP server does not support upgrades of this connection.
     #[error("this connection cannot be upgraded")]
     NotUpgradable,
-    /// The page that the request comes from may not connect; made by [`OriginPolicy`](crate::OriginPolicy) users.
+    /// The origin of the request is not allowed; returned by applications that check an [`OriginPolicy`](crate::OriginPolicy).
     #[error("this origin is not allowed")]
     Origin,
 }
 
 impl Rejection {
-    /// The HTTP status that says so: 400, 403 or 426.
+    /// The HTTP status: 400, 403 or 426.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
@@ -52,7 +52,7 @@ impl Rejection {
         }
     }
 
-    /// The code in the body.
+    /// The code in the response body and in metrics.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -69,7 +69,7 @@ impl IntoResponse for Rejection {
         let body = format!(r#"{{"error":"{}","message":"{self}"}}"#, self.code());
         let mut response = (self.status(), [(header::CONTENT_TYPE, "application/json")], body).into_response();
         if self == Self::WebSocketVersion {
-            // RFC 9110 section 15.5.22 wants the first two, which say the same of any 426.
+            // RFC 9110 section 15.5.22 requires the first two in any 426.
             for (name, value) in
                 [(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade"), (header::SEC_WEBSOCKET_VERSION, "13")]
             {
@@ -80,7 +80,7 @@ impl IntoResponse for Rejection {
     }
 }
 
-/// Checks everything that section 4.2.1 asks of the request's head.
+/// Checks every requirement of section 4.2.1 on the request's head.
 pub(crate) fn check(request: &Parts) -> Result<(), Rejection> {
     let headers = &request.headers;
     if request.method != Method::GET {
@@ -116,7 +116,7 @@ pub(crate) fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL)
 }
 
-/// The value of a header that stands exactly once.
+/// The value of a header that occurs exactly once.
 fn sole<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h [u8]> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.as_bytes();

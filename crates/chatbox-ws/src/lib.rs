@@ -1,21 +1,24 @@
 //! A WebSocket transport for axum.
 #![doc = include_str!("../README.md")]
 
-mod decode;
+mod connection_ext;
+pub mod decode;
 pub mod frame;
 mod handler;
 mod handshake;
 mod origin;
 mod session;
+mod settings;
+mod shared;
+mod ticks;
 mod transport;
 mod upgrade;
-mod violation;
 mod wheel;
 
-pub use decode::{DecodeLimits, Decoder, Event, Step};
+pub use connection_ext::ConnectionExt;
 pub use handler::{Handler, Message};
 pub use handshake::Rejection;
 pub use origin::OriginPolicy;
-pub use transport::{Expiry, Settings, Transport};
+pub use settings::{Expiry, Settings};
+pub use transport::Transport;
 pub use upgrade::Upgrade;
-pub use violation::Violation;

@@ -1,10 +1,10 @@
-//! Which web pages may connect: browsers send the page's origin, and the server must look at it (RFC 6455 section 10.2).
+//! The check of the `Origin` header (RFC 6455 section 10.2).
 
 use http::HeaderMap;
 use http::header;
 
-/// A policy on the `Origin` header. Clients that are not browsers send none, and are let through: a policy protects users
-/// of browsers from foreign pages, not the server from foreign programs.
+/// Which web pages may connect, by the `Origin` header that browsers send. Requests without one pass: the policy protects browser users from
+/// foreign pages, not the server from foreign programs.
 ///
 /// ```
 /// use chatbox_ws::OriginPolicy;
@@ -18,6 +18,7 @@ use http::header;
 /// # Ok::<(), http::header::InvalidHeaderValue>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OriginPolicy {
     /// The origin's host and port are those of the `Host` header. Default.
     #[default]
@@ -29,7 +30,7 @@ pub enum OriginPolicy {
 }
 
 impl OriginPolicy {
-    /// The policy that a list means: empty for the same host, `*` in it for any.
+    /// The policy for a configured list: an empty list means the same host, one with `*` any page.
     pub fn listed<T: Into<String>>(origins: impl IntoIterator<Item = T>) -> Self {
         let origins: Vec<String> = origins.into_iter().map(Into::into).collect();
         if origins.is_empty() {
@@ -41,7 +42,7 @@ impl OriginPolicy {
         }
     }
 
-    /// Whether a request with these headers may connect.
+    /// Whether a request with these headers is allowed.
     #[must_use]
     pub fn allows(&self, headers: &HeaderMap) -> bool {
         let mut origins = headers.get_all(header::ORIGIN).iter();
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_judged_by_the_policy() {
+    fn origins_are_checked_by_the_policy() {
         let listed = || OriginPolicy::listed(["https://chat.example", "http://localhost:3000"]);
         let same = || OriginPolicy::SameHost;
         let cases: [(OriginPolicy, &str, &[&str], bool); 22] = [

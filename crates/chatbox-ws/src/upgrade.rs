@@ -2,7 +2,8 @@
 
 use crate::handler::Handler;
 use crate::handshake::{self, Rejection};
-use crate::transport::{Expiry, Transport};
+use crate::settings::Expiry;
+use crate::transport::Transport;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
@@ -19,14 +20,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use tokio::net::TcpStream;
 
-/// Bytes that the kernel holds for a peer beside what is on its way. Without a bound it takes in megabytes for one that reads
-/// slowly, and says nothing of its progress before a third of that is read.
+/// Bytes that the kernel queues for a peer beside those in flight. Without a bound it accepts megabytes for a peer that reads slowly, and
+/// reports no progress before a third of that is read.
 const UNSENT: u32 = 128 * 1024;
 
 /// A request that passed every check of the opening handshake (RFC 6455 section 4.2.1), not yet answered.
 ///
-/// As an axum extractor it rejects what is not a proper upgrade, with 400 or 426. Whether the client may come in is for
-/// the application to decide, between extraction and [`serve`](Self::serve).
+/// As an axum extractor it rejects a request that is not a valid upgrade with 400 or 426. The application decides between extraction and
+/// [`serve`](Self::serve) whether to admit the client.
 pub struct Upgrade {
     response: Response,
     upgraded: UpgradeFut,
@@ -35,7 +36,7 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
-    /// Checks a request's head, and takes the connection out of its extensions.
+    /// Checks the head of a request, and takes the connection out of its extensions.
     ///
     /// # Errors
     /// The first [`Rejection`] that applies.
@@ -61,7 +62,7 @@ impl Upgrade {
         self.offered.iter().map(AsRef::as_ref)
     }
 
-    /// Agrees to a subprotocol if the client offers it (section 4.2.2, item 5.5); a client that does not, gets none.
+    /// Selects a subprotocol if the client offers it (section 4.2.2, item 5.5); otherwise none is selected.
     #[must_use]
     pub fn with_protocol(mut self, protocol: &'static str) -> Self {
         if self.offered().any(|offered| offered == protocol) {
@@ -70,26 +71,26 @@ impl Upgrade {
         self
     }
 
-    /// Closes the connection after a time, whatever it does. `None`: never.
+    /// Sets the time after which the connection is closed in any case; `None` for no such time.
     #[must_use]
     pub fn expiring(mut self, expiry: Option<Expiry>) -> Self {
         self.expiry = expiry;
         self
     }
 
-    /// Answers 101 and serves the connection in a task of its own. `lease` was taken before, so that a drain knows of the
-    /// connection from before its 101; `handler` is made when the connection is up.
+    /// Answers 101 and serves the connection in a task of its own. The `lease` is taken before, so that a drain includes the
+    /// connection from before its 101; `handler` is called when the connection is established.
     pub fn serve<H: Handler>(
         self,
         transport: &Transport,
-        lease: Lease,
+        mut lease: Lease,
         handler: impl FnOnce(&Arc<Connection>) -> H + Send + 'static,
     ) -> Response {
         let transport = transport.clone();
         tokio::spawn(async move {
-            let Some(upgraded) = until_cut(lease.connection(), self.upgraded).await else { return };
+            let Some(upgraded) = until_cut(&mut lease, self.upgraded).await else { return };
             let handler = handler(lease.connection());
-            // This task ends here; the session's holds nothing of the HTTP connection but the socket.
+            // This task ends here; the session's task holds nothing of the HTTP connection but the socket.
             match upgraded.downcast::<TokioIo<TcpStream>>() {
                 Ok(parts) => {
                     let io = parts.io.into_inner();
@@ -107,17 +108,17 @@ impl Upgrade {
 }
 
 fn bound_unsent(stream: &TcpStream) {
-    // Where there is no such option the kernel's own bound stands.
+    // Without this option the kernel's own limit applies.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
 }
 
 /// Waits for the 101 to be written; gives up when that fails or the connection is cut.
-async fn until_cut(connection: &Connection, upgraded: UpgradeFut) -> Option<Upgraded> {
+async fn until_cut(lease: &mut Lease, upgraded: UpgradeFut) -> Option<Upgraded> {
     let mut upgraded = pin!(upgraded);
     poll_fn(|cx| {
-        connection.register(cx.waker());
-        if connection.command() == chatbox_core::Command::Cut {
+        lease.register(cx.waker());
+        if lease.command() == chatbox_core::Command::Cut {
             return Poll::Ready(None);
         }
         upgraded.as_mut().poll(cx).map(|upgraded| upgraded.ok().map(|socket| socket.into_inner().into_inner()))

@@ -1,34 +1,32 @@
-//! A coarse timer wheel for all sessions: one ticking task, instead of a timer for every connection.
+//! A coarse timer wheel for all sessions: one ticking task instead of a timer for every connection.
 
+use crate::ticks::{Tick, TickLength};
 use chatbox_core::Connection;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
-/// A moment in ticks since the wheel began to turn.
-pub(crate) type Tick = u32;
-
-/// How many ticks ahead a wake-up can be booked; for a later one the session books again when it is woken.
+/// Ticks ahead within which a wake-up can be scheduled. For a later one the session schedules again when it is woken.
 const SLOTS: u32 = 1024;
 
-/// Wakes connections at or after the tick they asked for, by [`Connection::tick`].
+/// Wakes connections at or after a tick, by [`Connection::tick`].
 #[derive(Debug)]
 pub(crate) struct Wheel {
-    tick: Duration,
+    length: TickLength,
     now: AtomicU32,
     slots: Box<[Mutex<Vec<Arc<Connection>>>]>,
 }
 
 impl Wheel {
-    /// A wheel, and the task that turns it as long as anybody holds it. Must be called within a tokio runtime.
+    /// A wheel, and the task that turns it until the wheel is dropped. Must be called within a tokio runtime.
     pub(crate) fn start(tick: Duration) -> Arc<Self> {
         let slots = (0..SLOTS).map(|_| Mutex::default()).collect();
-        let wheel = Arc::new(Self { tick, now: AtomicU32::new(1), slots });
+        let wheel = Arc::new(Self { length: TickLength::new(tick), now: AtomicU32::new(1), slots });
         let weak = Arc::downgrade(&wheel);
         tokio::spawn(async move {
             let mut interval = tokio::time::interval(tick);
-            // Late ticks are made up for, so that ticks stay a measure of time.
+            // Missed ticks are caught up, so that ticks stay a measure of time.
             interval.set_missed_tick_behavior(MissedTickBehavior::Burst);
             interval.tick().await;
             loop {
@@ -42,27 +40,18 @@ impl Wheel {
         wheel
     }
 
+    /// The length of a tick.
+    pub(crate) fn tick_length(&self) -> TickLength {
+        self.length
+    }
+
     /// The present tick.
     pub(crate) fn now(&self) -> Tick {
         self.now.load(Ordering::Acquire)
     }
 
-    /// The first tick at which `duration` has surely passed.
-    pub(crate) fn after(&self, duration: Duration) -> Tick {
-        self.now() + self.ticks(duration) + 1
-    }
-
-    /// A duration in ticks, rounded up; cut to what can still be added to the present tick.
-    pub(crate) fn ticks(&self, duration: Duration) -> Tick {
-        /// At least a month, and years at the usual tick: nobody waits for more.
-        const FOREVER: Tick = u32::MAX / 4;
-        // Every session asks for this each time that it rests: in 64 bits the division costs a tenth of what it costs in 128.
-        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        u32::try_from(nanos(duration).div_ceil(nanos(self.tick))).unwrap_or(FOREVER).min(FOREVER)
-    }
-
-    /// Books a wake-up at `at`, or earlier if that is further away than the wheel reaches. Returns when it will come.
-    pub(crate) fn book(&self, connection: &Arc<Connection>, at: Tick) -> Tick {
+    /// Schedules a wake-up at `at`, or earlier if that is beyond the wheel's reach. Returns when it will come.
+    pub(crate) fn schedule(&self, connection: &Arc<Connection>, at: Tick) -> Tick {
         loop {
             let now = self.now();
             let at = at.clamp(now + 1, now + SLOTS - 1);
@@ -98,8 +87,8 @@ mod tests {
     const TICK: Duration = Duration::from_millis(100);
 
     impl Wheel {
-        /// How many wake-ups are booked.
-        pub(crate) fn booked(&self) -> usize {
+        /// The number of scheduled wake-ups.
+        pub(crate) fn scheduled(&self) -> usize {
             (0..SLOTS).map(|slot| self.slot(slot).len()).sum()
         }
     }
@@ -108,49 +97,53 @@ mod tests {
         Registry::new(Limits::default(), ()).admit("alice").expect("there is room")
     }
 
-    async fn ticked(lease: &Lease) -> Duration {
+    fn after(wheel: &Wheel, duration: Duration) -> Tick {
+        wheel.tick_length().after(wheel.now(), duration)
+    }
+
+    async fn ticked(lease: &mut Lease) -> Duration {
         let start = Instant::now();
-        while !lease.connection().take_tick() {
+        while !lease.take_tick() {
             sleep(Duration::from_millis(1)).await;
         }
         start.elapsed()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wake_up_comes_neither_early_nor_much_too_late() {
+    async fn a_wake_up_comes_not_early_and_at_most_two_ticks_late() {
         let wheel = Wheel::start(TICK);
-        let lease = lease();
+        let mut lease = lease();
         for millis in [1, 99, 100, 101, 12_345] {
             let duration = Duration::from_millis(millis);
             sleep(Duration::from_millis(37)).await;
-            wheel.book(lease.connection(), wheel.after(duration));
-            let elapsed = ticked(&lease).await;
+            wheel.schedule(lease.connection(), after(&wheel, duration));
+            let elapsed = ticked(&mut lease).await;
             assert!(elapsed >= duration && elapsed <= duration + 2 * TICK, "{elapsed:?} for {duration:?}");
         }
-        assert_eq!(wheel.booked(), 0);
+        assert_eq!(wheel.scheduled(), 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_due_already_comes_with_the_next_tick() {
+    async fn a_wake_up_in_the_past_comes_with_the_next_tick() {
         let wheel = Wheel::start(TICK);
-        let lease = lease();
+        let mut lease = lease();
         sleep(10 * TICK).await;
-        assert_eq!(wheel.book(lease.connection(), 3), wheel.now() + 1);
-        assert!(ticked(&lease).await <= 2 * TICK);
+        assert_eq!(wheel.schedule(lease.connection(), 3), wheel.now() + 1);
+        assert!(ticked(&mut lease).await <= 2 * TICK);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_further_away_than_the_wheel_reaches_is_to_be_booked_again() {
+    async fn a_wake_up_beyond_the_reach_of_the_wheel_comes_earlier() {
         let wheel = Wheel::start(TICK);
-        let lease = lease();
-        let at = wheel.after(Duration::MAX);
-        let booked = wheel.book(lease.connection(), at);
-        assert!(booked < at && booked <= wheel.now() + SLOTS);
-        assert!(ticked(&lease).await >= TICK * (SLOTS - 2));
+        let mut lease = lease();
+        let at = after(&wheel, Duration::MAX);
+        let scheduled = wheel.schedule(lease.connection(), at);
+        assert!(scheduled < at && scheduled <= wheel.now() + SLOTS);
+        assert!(ticked(&mut lease).await >= TICK * (SLOTS - 2));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_turns_when_nobody_holds_the_wheel() {
+    async fn the_task_ends_when_the_wheel_is_dropped() {
         let wheel = Wheel::start(TICK);
         let weak = Arc::downgrade(&wheel);
         drop(wheel);

@@ -43,7 +43,9 @@ const PICTURE: &[Edges] = &[
     // Deploys the program, and sees it from outside.
     edges("chatbox-smoke", &[], &[]),
     edges("chatbox-store", &[], &[]),
-    edges("chatbox-ws", &["chatbox-core"], &["chatbox-shutdown"]),
+    // Client frames for tests, and for nothing else.
+    edges("chatbox-testing", &[], &[]),
+    edges("chatbox-ws", &["chatbox-core"], &["chatbox-shutdown", "chatbox-testing"]),
     Edges { at_most: true, ..edges("xtask", &["chatbox-client"], &[]) },
 ];
 

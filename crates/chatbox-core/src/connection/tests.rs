@@ -1,7 +1,7 @@
-//! What a connection holds, and when it lets go of it.
+//! The outbox of a connection, its limits, and commands.
 
 use super::*;
-use crate::close::CloseCode;
+use crate::close::{CloseCode, CloseReason};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 fn connection() -> Arc<Connection> {
@@ -13,23 +13,23 @@ fn connection_of(limits: &Arc<OutboxLimits>) -> Arc<Connection> {
 }
 
 fn closing(code: CloseCode) -> Closing {
-    Closing { reason: CloseReason::new(code, ""), reconnect_after: None }
+    Closing::new(CloseReason::new(code, ""))
 }
 
 #[test]
-fn the_outbox_is_full_until_what_it_held_is_written() {
+fn the_outbox_is_full_until_its_bytes_are_written() {
     let connection = connection();
     connection.push(|buffer| buffer.extend([0; 100]));
     assert!(connection.is_full());
     let taken = connection.take_outbox().expect("a frame is queued");
-    assert!(connection.is_full(), "taken is not written");
+    assert!(connection.is_full(), "taken bytes are not written yet");
     connection.written(taken.len());
     assert!(!connection.is_full());
     assert_eq!(connection.take_outbox(), None);
 }
 
 #[test]
-fn replies_that_are_owed_count_against_the_outbox() {
+fn bytes_reserved_for_replies_count_against_the_outbox() {
     let connection = connection();
     let replies: Vec<_> = (0..2).map(|_| connection.owe(50)).collect();
     assert!(connection.is_full());
@@ -42,7 +42,7 @@ fn replies_that_are_owed_count_against_the_outbox() {
 }
 
 #[test]
-fn while_all_outboxes_are_full_together_only_empty_ones_have_room() {
+fn while_the_common_limit_is_reached_only_empty_outboxes_have_room() {
     let limits = Arc::new(OutboxLimits::new(100, 60));
     let (greedy, modest, owing) = (connection_of(&limits), connection_of(&limits), connection_of(&limits));
     greedy.push(|buffer| buffer.extend([0; 60]));
@@ -55,7 +55,7 @@ fn while_all_outboxes_are_full_together_only_empty_ones_have_room() {
     let taken = modest.take_outbox().expect("a frame is queued");
     modest.written(taken.len());
     assert!(!modest.is_full());
-    // What a connection held when it ended is given back.
+    // A dropped connection releases what it held.
     assert_eq!(limits.used(), 60);
     drop(greedy.take_outbox());
     drop(greedy);
@@ -65,7 +65,7 @@ fn while_all_outboxes_are_full_together_only_empty_ones_have_room() {
 }
 
 #[test]
-fn an_encoder_that_panics_leaves_nothing_behind() {
+fn the_bytes_of_an_encoder_that_panics_are_removed() {
     let limits = Arc::new(OutboxLimits::new(100, 1_000));
     let connection = connection_of(&limits);
     connection.push(|buffer| buffer.extend([1; 3]));
@@ -75,14 +75,14 @@ fn an_encoder_that_panics_leaves_nothing_behind() {
             panic!("half a frame");
         });
     });
-    catch_unwind(panicking).expect_err("it panics");
+    catch_unwind(panicking).expect_err("a panic");
     connection.push(|buffer| buffer.extend([3; 3]));
     assert_eq!(limits.used(), 6);
     assert_eq!(connection.take_outbox(), Some(vec![1, 1, 1, 3, 3, 3]));
 }
 
 #[test]
-fn what_an_ended_connection_holds_counts_no_more() {
+fn the_queue_of_an_ended_connection_is_released() {
     let limits = Arc::new(OutboxLimits::new(100, 1_000));
     let connection = connection_of(&limits);
     let reply = connection.owe(50);
@@ -90,7 +90,7 @@ fn what_an_ended_connection_holds_counts_no_more() {
     assert_eq!(limits.used(), 60);
     connection.retire();
     assert_eq!(limits.used(), 0);
-    // Nothing that comes late is kept.
+    // Frames that come after the end are discarded.
     reply.send(|buffer| buffer.extend([0; 50]));
     connection.push(|buffer| buffer.extend([0; 60]));
     assert_eq!((limits.used(), connection.take_outbox()), (0, None));
@@ -117,8 +117,8 @@ fn a_connection_stays_small() {
 }
 
 #[test]
-fn what_every_delivery_touches_fits_one_cache_line() {
-    // An `Arc` puts two counts in front.
+fn the_fields_of_fan_out_fit_one_cache_line() {
+    // An `Arc` places two counts before the value.
     let counts = 2 * size_of::<usize>();
     assert!(counts + std::mem::offset_of!(Connection, mail) <= 64);
 }

@@ -1,7 +1,7 @@
 //! The drain, in paused time.
 
-use crate::fixture::{Peer, Seen, adds_up, plan, registry, serve};
-use chatbox_core::{CloseSummary, Drain, Outcome, Tally};
+use crate::fixture::{Peer, Seen, adds_up, plan, registry, serve, tally};
+use chatbox_core::{CloseCode, CloseError, CloseSummary, Tally};
 use std::future::{pending, ready};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -11,73 +11,73 @@ fn millis(millis: u64) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_of_nobody_ends_at_once() {
-    let (registry, diary) = registry(10, 10);
+async fn a_drain_of_an_empty_registry_ends_at_once() {
+    let (registry, recorder) = registry(10, 10);
     let start = Instant::now();
     assert_eq!(registry.drain(plan(), pending()).await, Tally::default());
     assert_eq!(start.elapsed(), Duration::ZERO);
-    assert_eq!(diary.read(), [Seen::Drain(0)]);
+    assert_eq!(recorder.read(), [Seen::Drain(0)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_waits_for_the_last_answer_and_no_longer() {
+async fn a_drain_ends_with_the_last_close_handshake() {
     let (registry, _) = registry(10, 10);
     for after in [10, 2_000, 300] {
         serve(registry.admit("alice").unwrap(), Peer::Answers(millis(after)));
     }
     let start = Instant::now();
     let tally = registry.drain(plan(), sleep(millis(15_000))).await;
-    assert_eq!(tally, Tally { at_signal: 3, closed: 3, ..Tally::default() });
+    assert_eq!(tally, tally!(at_signal: 3, closed: 3));
     assert_eq!(start.elapsed(), millis(2_000));
 }
 
 #[tokio::test(start_paused = true)]
-async fn peers_that_leave_by_themselves_are_not_counted_as_closed() {
+async fn peers_that_disconnect_are_not_counted_as_closed() {
     let (registry, _) = registry(10, 10);
     serve(registry.admit("alice").unwrap(), Peer::Answers(millis(10)));
     serve(registry.admit("bob").unwrap(), Peer::Leaves(millis(50)));
     let tally = registry.drain(plan(), sleep(millis(15_000))).await;
-    assert_eq!(tally, Tally { at_signal: 2, closed: 1, peer_gone: 1, ..Tally::default() });
+    assert_eq!(tally, tally!(at_signal: 2, closed: 1, peer_gone: 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_when_time_is_up_is_cut() {
-    let (registry, diary) = registry(10, 10);
+async fn connections_left_at_the_deadline_are_cut() {
+    let (registry, recorder) = registry(10, 10);
     serve(registry.admit("alice").unwrap(), Peer::Answers(millis(10)));
     serve(registry.admit("bob").unwrap(), Peer::Silent);
     let start = Instant::now();
     let tally = registry.drain(plan(), sleep(millis(15_000))).await;
-    assert_eq!(tally, Tally { at_signal: 2, closed: 1, aborted: 1, ..Tally::default() });
-    assert_eq!(start.elapsed(), millis(15_000), "a session that hears the cut costs no further time");
-    assert_eq!(diary.read().last(), Some(&Seen::CloseSummary(CloseSummary::aborted("cut"))));
+    assert_eq!(tally, tally!(at_signal: 2, closed: 1, aborted: 1));
+    assert_eq!(start.elapsed(), millis(15_000), "sessions that react to the cut cost no further time");
+    assert_eq!(recorder.read().last(), Some(&Seen::Ended(CloseSummary::aborted(CloseError::Cut))));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_does_not_even_hear_the_cut_is_counted_once() {
+async fn a_session_that_does_not_react_to_the_cut_is_counted_once() {
     let (registry, _) = registry(10, 10);
     let stuck = serve(registry.admit("alice").unwrap(), Peer::Stuck);
     let start = Instant::now();
     let tally = registry.drain(plan(), sleep(millis(1_000))).await;
-    assert_eq!(tally, Tally { at_signal: 1, aborted: 1, ..Tally::default() });
+    assert_eq!(tally, tally!(at_signal: 1, aborted: 1));
     assert!(start.elapsed() < millis(1_500));
 
     stuck.abort();
     registry.empty().await;
-    assert_eq!(registry.tally(), tally, "the sums were final");
+    assert_eq!(registry.tally(), tally, "the tally was final");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_that_has_expired_before_it_began_still_adds_up() {
+async fn a_drain_that_expired_before_it_began_adds_up() {
     let (registry, _) = registry(10, 10);
     for _ in 0..5 {
         serve(registry.admit("alice").unwrap(), Peer::Silent);
     }
     let tally = registry.drain(plan(), ready(())).await;
-    assert_eq!(tally, Tally { at_signal: 5, aborted: 5, ..Tally::default() });
+    assert_eq!(tally, tally!(at_signal: 5, aborted: 5));
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_left_during_the_lame_duck_are_in_the_sums() {
+async fn connections_that_end_during_the_lame_duck_are_counted() {
     let (registry, _) = registry(10, 10);
     serve(registry.admit("alice").unwrap(), Peer::Leaves(millis(100)));
     serve(registry.admit("bob").unwrap(), Peer::Answers(millis(100)));
@@ -85,19 +85,19 @@ async fn those_who_left_during_the_lame_duck_are_in_the_sums() {
     sleep(millis(5_000)).await;
     assert_eq!(registry.len(), 1);
     let tally = registry.drain(plan(), sleep(millis(15_000))).await;
-    assert_eq!(tally, Tally { at_signal: 2, closed: 1, peer_gone: 1, ..Tally::default() });
+    assert_eq!(tally, tally!(at_signal: 2, closed: 1, peer_gone: 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn connections_are_closed_at_the_rate_and_each_has_its_own_slot() {
-    let (registry, diary) = registry(1_000, 1_000);
+async fn connections_are_closed_at_the_configured_rate_and_get_distinct_slots() {
+    let (registry, recorder) = registry(1_000, 1_000);
     for _ in 0..300 {
         serve(registry.admit("alice").unwrap(), Peer::Answers(Duration::ZERO));
     }
-    let tally = registry.drain(Drain { rate: 100, ..plan() }, pending()).await;
+    let tally = registry.drain(plan().with_rate(100), pending()).await;
     assert_eq!(tally.closed, 300);
 
-    let seen = diary.read();
+    let seen = recorder.read();
     let turns: Vec<_> = seen
         .iter()
         .filter_map(|seen| match seen {
@@ -114,7 +114,7 @@ async fn connections_are_closed_at_the_rate_and_each_has_its_own_slot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_drain_sees_what_the_first_one_saw() {
+async fn a_second_drain_returns_the_tally_of_the_first() {
     let (registry, _) = registry(10, 10);
     serve(registry.admit("alice").unwrap(), Peer::Answers(millis(10)));
     let first = registry.drain(plan(), pending()).await;
@@ -122,7 +122,7 @@ async fn a_second_drain_sees_what_the_first_one_saw() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_drain_leaves_the_closes_that_were_ordered() {
+async fn closes_go_on_when_the_drain_is_cancelled() {
     let (registry, _) = registry(10, 10);
     serve(registry.admit("alice").unwrap(), Peer::Answers(millis(100)));
     let cancelled = tokio::time::timeout(millis(10), registry.drain(plan(), pending())).await;
@@ -140,8 +140,8 @@ async fn sessions_that_time_out_by_themselves_are_not_cut() {
     lease.begin();
     tokio::spawn(async move {
         sleep(millis(3_000)).await;
-        lease.end(CloseSummary { outcome: Outcome::TimedOut, ..CloseSummary::aborted("close_timeout") });
+        lease.end(CloseSummary::timed_out(CloseCode::GOING_AWAY, CloseError::CloseTimeout));
     });
     let tally = registry.drain(plan(), sleep(millis(15_000))).await;
-    assert_eq!(tally, Tally { at_signal: 1, timed_out: 1, ..Tally::default() });
+    assert_eq!(tally, tally!(at_signal: 1, timed_out: 1));
 }

@@ -1,34 +1,35 @@
-//! Sessions without sockets, and an observer that keeps what it was told.
+//! Sessions without sockets, and an observer that records its callbacks.
 
 use chatbox_core::{
-    CloseCode, CloseReason, CloseSummary, ClosedBy, Closing, Command, Connection, Drain, Lease, Limits, Observer,
-    Outcome, Refused, Registry, Tally,
+    CloseCode, CloseError, CloseReason, CloseSummary, ClosedBy, Closing, Command, Connection, Drain, Lease, Limits,
+    Observer, Outcome, Refused, Registry, Tally,
 };
 use std::future::poll_fn;
+use std::num::NonZero;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-/// What an [`Observer`] can be told.
+/// One callback of an [`Observer`].
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Seen {
     Opened,
     Refused(Refused),
     Drain(usize),
     Closing { at: Duration, reconnect_after: Option<Duration> },
-    CloseSummary(CloseSummary),
+    Ended(CloseSummary),
 }
 
-/// Keeps everything it is told, with the time since it was made.
+/// An observer that records its callbacks, with the time since it was made.
 #[derive(Clone)]
-pub(crate) struct Diary {
+pub(crate) struct Recorder {
     start: Instant,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
-impl Diary {
+impl Recorder {
     pub(crate) fn new() -> Self {
         Self { start: Instant::now(), seen: Arc::default() }
     }
@@ -42,13 +43,13 @@ impl Diary {
     }
 }
 
-impl Observer for Diary {
+impl Observer for Recorder {
     fn on_opened(&self, _: &Connection) {
         self.write(Seen::Opened);
     }
 
-    fn on_refused(&self, refusal: Refused) {
-        self.write(Seen::Refused(refusal));
+    fn on_refused(&self, refused: Refused) {
+        self.write(Seen::Refused(refused));
     }
 
     fn on_drain(&self, connections: usize) {
@@ -59,21 +60,21 @@ impl Observer for Diary {
         self.write(Seen::Closing { at: self.start.elapsed(), reconnect_after: closing.reconnect_after });
     }
 
-    fn on_ended(&self, _: &Connection, ended: &CloseSummary, _: Duration) {
-        self.write(Seen::CloseSummary(*ended));
+    fn on_ended(&self, _: &Connection, summary: &CloseSummary, _: Duration) {
+        self.write(Seen::Ended(*summary));
     }
 }
 
-/// What the peer of a session does.
+/// The behaviour of a simulated peer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Peer {
     /// Answers a Close after this long.
     Answers(Duration),
-    /// Never answers; the session ends when it is cut.
+    /// Never answers a Close; its session ends when it is cut.
     Silent,
-    /// Goes away by itself after this long.
+    /// Disconnects by itself after this long.
     Leaves(Duration),
-    /// Never answers, and its session does not even notice that it is cut.
+    /// Never answers, and its session does not react to being cut.
     Stuck,
 }
 
@@ -82,55 +83,65 @@ pub(crate) fn serve(mut lease: Lease, peer: Peer) -> JoinHandle<()> {
     lease.begin();
     tokio::spawn(async move {
         let patience = if let Peer::Leaves(after) = peer { after } else { Duration::MAX };
-        let told = commanded(&lease, |command| *command != Command::Serve);
-        let ended = match (timeout(patience, told).await, peer) {
-            (Err(_), _) => CloseSummary::peer_gone("eof"),
+        let command = commanded(&mut lease, |command| *command != Command::Serve);
+        let summary = match (timeout(patience, command).await, peer) {
+            (Err(_), _) => CloseSummary::peer_gone(CloseError::Eof),
             (Ok(Command::Close(closing)), Peer::Answers(after)) => {
                 sleep(after).await;
-                CloseSummary::closed(closing.reason.code, ClosedBy::Server)
+                CloseSummary::closed(closing.reason.code(), ClosedBy::Server)
             }
             (Ok(_), Peer::Stuck) => std::future::pending().await,
             (Ok(_), Peer::Leaves(_)) => {
-                let gone = timeout(patience, commanded(&lease, |command| *command == Command::Cut)).await.is_err();
-                if gone { CloseSummary::peer_gone("eof") } else { CloseSummary::aborted("cut") }
+                let gone = timeout(patience, commanded(&mut lease, |command| *command == Command::Cut)).await.is_err();
+                if gone { CloseSummary::peer_gone(CloseError::Eof) } else { CloseSummary::aborted(CloseError::Cut) }
             }
             (Ok(_), _) => {
-                commanded(&lease, |command| *command == Command::Cut).await;
-                CloseSummary::aborted("cut")
+                commanded(&mut lease, |command| *command == Command::Cut).await;
+                CloseSummary::aborted(CloseError::Cut)
             }
         };
-        lease.end(ended);
+        lease.end(summary);
     })
 }
 
-async fn commanded(lease: &Lease, until: impl Fn(&Command) -> bool) -> Command {
+async fn commanded(lease: &mut Lease, until: impl Fn(&Command) -> bool) -> Command {
     poll_fn(|cx| {
-        lease.connection().register(cx.waker());
-        let command = lease.connection().command();
+        lease.register(cx.waker());
+        let command = lease.command();
         if until(&command) { Poll::Ready(command) } else { Poll::Pending }
     })
     .await
 }
 
-pub(crate) fn registry(max_connections: usize, max_per_user: u32) -> (Registry, Diary) {
-    let diary = Diary::new();
-    let limits = Limits { max_connections, max_per_user, ..Limits::default() };
-    (Registry::new(limits, diary.clone()), diary)
+pub(crate) fn registry(max_connections: usize, max_per_user: u32) -> (Registry, Recorder) {
+    let recorder = Recorder::new();
+    let limits = Limits::default()
+        .with_max_connections(NonZero::new(max_connections).unwrap())
+        .with_max_per_user(NonZero::new(max_per_user).unwrap());
+    (Registry::new(limits, recorder.clone()), recorder)
 }
 
-/// All at once, with the default times.
+/// A drain of 15 s that closes all connections at once.
 pub(crate) fn plan() -> Drain {
-    Drain {
-        reason: CloseReason::new(CloseCode::GOING_AWAY, "server shutting down"),
-        rate: 0,
-        budget: Duration::from_secs(15),
-        close_handshake: Duration::from_secs(3),
-    }
+    let reason = CloseReason::new(CloseCode::GOING_AWAY, "server shutting down");
+    Drain::new(reason, Duration::from_secs(15)).with_rate(0)
 }
 
 pub(crate) fn ended(outcome: Outcome) -> CloseSummary {
-    CloseSummary { outcome, code: CloseCode::NORMAL, by: ClosedBy::Client, error: None }
+    let mut summary = CloseSummary::closed(CloseCode::NORMAL, ClosedBy::Client);
+    summary.outcome = outcome;
+    summary
 }
+
+/// A [`Tally`] with these counts, the others zero.
+macro_rules! tally {
+    ($($count:ident: $value:expr),*) => {{
+        let mut tally = chatbox_core::Tally::default();
+        $(tally.$count = $value;)*
+        tally
+    }};
+}
+pub(crate) use tally;
 
 /// The promise of [`Tally`].
 pub(crate) fn adds_up(tally: &Tally) -> bool {

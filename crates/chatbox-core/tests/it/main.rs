@@ -1,4 +1,4 @@
-//! The crate from outside, and a model of the two files whose order of steps everything else relies on.
+//! Integration tests of the crate, and loom models of its gate and wake-up flag.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -7,5 +7,5 @@ mod fixture;
 mod model;
 mod registry;
 mod schedule;
-/// What `gate.rs` and `wake.rs` find under this name when they are compiled into this binary: loom's primitives.
+/// Loom's primitives, under the name that `gate.rs` and `wake.rs` use when they are compiled into this binary.
 mod sync;

@@ -1,4 +1,4 @@
-//! The gate and the wake-up flag under loom: the very files that the crate is made of, in every interleaving.
+//! Loom models of the gate and the wake-up flag, compiled from the files of the crate: every interleaving.
 
 #[path = "../../src/gate.rs"]
 mod gate;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use wake::Wake;
 
-/// A gate whose items are numbers, and whose book is how many there were when it closed.
+/// A gate whose items are numbers, and whose counter is their number when it closed.
 type Numbers = Gate<u32, Option<usize>>;
 
 fn admit(gate: &Numbers, number: u32) -> bool {
@@ -23,7 +23,7 @@ fn admit(gate: &Numbers, number: u32) -> bool {
 }
 
 fn close(gate: &Numbers) {
-    gate.close(|book, admitted| *book = Some(admitted));
+    gate.close(|counter, admitted| *counter = Some(admitted));
 }
 
 /// Admits `admitting` numbers from as many threads while this one closes the gate.
@@ -43,7 +43,7 @@ fn admit_while_closing(admitting: u32) {
             let admitted = thread.join().unwrap();
             assert_eq!(drained.contains(&(number as u32)), admitted, "neither refused nor drained");
         }
-        assert_eq!(gate.with(|state| state.book), Some(drained.len()));
+        assert_eq!(gate.with(|state| state.counters), Some(drained.len()));
         assert_eq!(gate.admitted().len(), drained.len(), "the drain set has grown");
     });
 }
@@ -55,7 +55,7 @@ fn what_the_gate_admits_is_drained() {
 }
 
 #[test]
-fn who_leaves_while_the_gate_closes_is_counted_or_was_gone() {
+fn an_item_that_leaves_while_the_gate_closes_is_counted_or_had_left_before() {
     loom::model(|| {
         let gate = Arc::new(Numbers::new(None));
         let slot = gate.admit((), |_, _, slot| Ok(slot as u32)).unwrap() as usize;
@@ -66,7 +66,7 @@ fn who_leaves_while_the_gate_closes_is_counted_or_was_gone() {
         close(&gate);
         let drained = gate.admitted();
         let left_before = leaving.join().unwrap();
-        let counted = gate.with(|state| state.book).unwrap();
+        let counted = gate.with(|state| state.counters).unwrap();
         assert_eq!(counted, usize::from(!left_before));
         assert!(drained.len() <= counted);
         assert!(gate.admitted().is_empty());
@@ -82,8 +82,8 @@ impl std::task::Wake for Unpark {
     }
 }
 
-/// A session sleeps until it has seen one piece of work from each of `notifiers`. If a wake-up is lost, nobody is left to
-/// wake it, and loom reports a deadlock.
+/// A session sleeps until it has seen one piece of work from each of `notifiers`. If a wake-up is lost, nothing wakes it, and loom
+/// reports a deadlock.
 fn session_sees_all_work(notifiers: usize, look: fn(&Wake, &AtomicUsize) -> usize) {
     let mut model = loom::model::Builder::new();
     // One notifier is tried in every interleaving; for two of them that would take minutes.

@@ -1,45 +1,44 @@
-//! Admission and its limits, and the outcomes of leases.
+//! Admission, its limits, and the outcomes of leases.
 
-use crate::fixture::{Seen, adds_up, ended, plan, registry};
-use chatbox_core::{CloseSummary, Closing, Command, Limits, Outcome, Refused, Registry, Tally};
+use crate::fixture::{Seen, adds_up, ended, plan, registry, tally};
+use chatbox_core::{CloseCode, CloseError, CloseReason, CloseSummary, Closing, Command, Outcome, Refused};
+use std::collections::BTreeSet;
 use std::future::ready;
 use std::task::{Context, Waker};
 
 #[test]
-fn a_full_service_refuses_until_somebody_leaves() {
-    let (registry, diary) = registry(2, 10);
+fn a_full_registry_refuses_until_a_connection_ends() {
+    let (registry, recorder) = registry(2, 10);
     let alice = registry.admit("alice").unwrap();
     let _bob = registry.admit("bob").unwrap();
     assert_eq!(registry.admit("carol").unwrap_err(), Refused::Full);
     assert_eq!(registry.len(), 2);
     drop(alice);
     assert!(registry.admit("carol").is_ok());
-    assert_eq!(diary.read(), [Seen::Refused(Refused::Full)]);
+    assert_eq!(recorder.read(), [Seen::Refused(Refused::Full)]);
 }
 
 #[test]
 fn each_user_has_a_limit_of_its_own() {
-    let (registry, diary) = registry(10, 2);
+    let (registry, recorder) = registry(10, 2);
     let first = registry.admit("alice").unwrap();
     let _second = registry.admit("alice").unwrap();
-    assert_eq!(registry.admit("alice").unwrap_err(), Refused::TooManyOfUser);
+    assert_eq!(registry.admit("alice").unwrap_err(), Refused::TooManyConnections);
     let _bob = registry.admit("bob").unwrap();
-    first.end(CloseSummary::aborted("test"));
+    first.end(CloseSummary::aborted(CloseError::Cut));
     let _third = registry.admit("alice").unwrap();
-    assert_eq!(registry.admit("alice").unwrap_err(), Refused::TooManyOfUser);
-    assert_eq!(diary.read(), vec![Seen::Refused(Refused::TooManyOfUser); 2]);
+    assert_eq!(registry.admit("alice").unwrap_err(), Refused::TooManyConnections);
+    assert_eq!(recorder.read(), vec![Seen::Refused(Refused::TooManyConnections); 2]);
 }
 
 #[test]
-fn a_limit_of_nobody_admits_nobody() {
-    let (registry, _) = registry(10, 0);
-    assert_eq!(registry.admit("alice").unwrap_err(), Refused::TooManyOfUser);
-    let registry = Registry::new(Limits { max_connections: 0, ..Limits::default() }, ());
-    assert_eq!(registry.admit("alice").unwrap_err(), Refused::Full);
+fn every_reason_to_refuse_is_listed_with_a_word_of_its_own() {
+    let words: BTreeSet<_> = Refused::ALL.iter().map(|refused| refused.as_str()).collect();
+    assert_eq!(words, BTreeSet::from(["draining", "full", "too_many_connections"]));
 }
 
 #[test]
-fn connections_have_names_of_their_own_and_share_their_users() {
+fn connections_have_distinct_identifiers_and_share_the_user() {
     let (registry, _) = registry(10, 10);
     let first = registry.admit("alice").unwrap();
     let second = registry.admit("alice").unwrap();
@@ -48,15 +47,15 @@ fn connections_have_names_of_their_own_and_share_their_users() {
 }
 
 #[test]
-fn a_closed_gate_refuses_and_counts_whom_it_refused() {
-    let (registry, diary) = registry(10, 10);
-    let lease = registry.admit("alice").unwrap();
+fn a_closed_gate_refuses_and_counts_refusals() {
+    let (registry, recorder) = registry(10, 10);
+    let mut lease = registry.admit("alice").unwrap();
     assert_eq!(registry.refuse_newcomers(), 1);
     assert_eq!(registry.admit("bob").unwrap_err(), Refused::Draining);
     assert_eq!(registry.admit("alice").unwrap_err(), Refused::Draining);
-    assert_eq!(registry.tally(), Tally { at_signal: 1, refused: 2, ..Tally::default() });
-    assert_eq!(diary.read(), vec![Seen::Refused(Refused::Draining); 2]);
-    assert_eq!(lease.connection().command(), Command::Serve, "the open ones are served on");
+    assert_eq!(registry.tally(), tally!(at_signal: 1, refused: 2));
+    assert_eq!(recorder.read(), vec![Seen::Refused(Refused::Draining); 2]);
+    assert_eq!(lease.command(), Command::Serve, "open connections are still served");
 }
 
 #[test]
@@ -67,7 +66,7 @@ fn closing_the_gate_again_changes_nothing() {
     drop(lease);
     assert_eq!(registry.refuse_newcomers(), 1);
     assert!(registry.begin_drain().is_empty());
-    assert_eq!(registry.tally(), Tally { at_signal: 1, peer_gone: 1, ..Tally::default() });
+    assert_eq!(registry.tally(), tally!(at_signal: 1, peer_gone: 1));
 }
 
 #[test]
@@ -80,29 +79,29 @@ fn the_drain_set_is_what_was_registered() {
 }
 
 #[test]
-fn a_lease_dropped_during_the_handshake_is_a_peer_that_went_away() {
-    let (registry, diary) = registry(10, 10);
+fn a_lease_dropped_during_the_handshake_counts_as_peer_gone() {
+    let (registry, recorder) = registry(10, 10);
     let lease = registry.admit("alice").unwrap();
     registry.refuse_newcomers();
     drop(lease);
     assert_eq!(registry.tally().peer_gone, 1);
-    assert_eq!(diary.read(), [], "a session that never began has no end to report");
+    assert_eq!(recorder.read(), [], "a session that never began is not reported");
 }
 
 #[test]
 fn a_lease_dropped_after_its_session_began_is_aborted() {
-    let (registry, diary) = registry(10, 10);
+    let (registry, recorder) = registry(10, 10);
     let mut lease = registry.admit("alice").unwrap();
     lease.begin();
     registry.refuse_newcomers();
     drop(lease);
     assert_eq!(registry.tally().aborted, 1);
-    assert_eq!(diary.read(), [Seen::Opened, Seen::CloseSummary(CloseSummary::aborted("dropped"))]);
+    assert_eq!(recorder.read(), [Seen::Opened, Seen::Ended(CloseSummary::aborted(CloseError::Dropped))]);
 }
 
 #[test]
-fn a_session_that_panics_gives_its_place_back() {
-    let (registry, diary) = registry(1, 1);
+fn a_session_that_panics_leaves_the_registry() {
+    let (registry, recorder) = registry(1, 1);
     let mut lease = registry.admit("alice").unwrap();
     lease.begin();
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
@@ -112,12 +111,12 @@ fn a_session_that_panics_gives_its_place_back() {
     assert!(panicked.is_err());
     assert!(registry.is_empty());
     assert!(registry.admit("alice").is_ok());
-    assert_eq!(diary.read()[1], Seen::CloseSummary(CloseSummary::aborted("dropped")));
+    assert_eq!(recorder.read()[1], Seen::Ended(CloseSummary::aborted(CloseError::Dropped)));
 }
 
 #[tokio::test]
-async fn every_outcome_has_its_sum_and_the_sums_add_up() {
-    let (registry, diary) = registry(100, 100);
+async fn every_outcome_is_counted_and_the_counts_add_up() {
+    let (registry, recorder) = registry(100, 100);
     let outcomes = [Outcome::Closed, Outcome::PeerGone, Outcome::TimedOut, Outcome::Aborted];
     let mut open = Vec::new();
     for (index, outcome) in outcomes.into_iter().enumerate() {
@@ -127,20 +126,20 @@ async fn every_outcome_has_its_sum_and_the_sums_add_up() {
             open.push((lease, outcome));
         }
     }
-    // Left while the gate was open: no concern of the drain.
+    // Ended while the gate was open: not part of the drain.
     registry.admit("alice").unwrap().end(ended(Outcome::Closed));
     registry.refuse_newcomers();
     for (lease, outcome) in open {
         lease.end(ended(outcome));
     }
     let tally = registry.drain(plan(), ready(())).await;
-    assert_eq!(tally, Tally { at_signal: 10, closed: 1, peer_gone: 2, timed_out: 3, aborted: 4, refused: 0 });
+    assert_eq!(tally, tally!(at_signal: 10, closed: 1, peer_gone: 2, timed_out: 3, aborted: 4));
     assert!(adds_up(&tally));
-    assert_eq!(diary.read().iter().filter(|seen| matches!(seen, Seen::CloseSummary(_))).count(), 10);
+    assert_eq!(recorder.read().iter().filter(|seen| matches!(seen, Seen::Ended(_))).count(), 10);
 }
 
 #[test]
-fn empty_resolves_when_the_last_one_has_left() {
+fn empty_resolves_when_the_last_connection_has_ended() {
     let (registry, _) = registry(10, 10);
     let mut cx = Context::from_waker(Waker::noop());
     let first = registry.admit("alice").unwrap();
@@ -154,7 +153,7 @@ fn empty_resolves_when_the_last_one_has_left() {
 }
 
 #[test]
-fn empty_does_not_resolve_for_a_place_that_was_taken_again() {
+fn empty_does_not_resolve_when_the_slot_was_taken_again() {
     let (registry, _) = registry(10, 10);
     let mut cx = Context::from_waker(Waker::noop());
     let first = registry.admit("alice").unwrap();
@@ -166,10 +165,21 @@ fn empty_does_not_resolve_for_a_place_that_was_taken_again() {
 }
 
 #[test]
-fn a_connection_that_is_told_to_close_by_itself_has_no_slot() {
+fn a_connection_that_is_closed_by_itself_has_no_reconnect_slot() {
     let (registry, _) = registry(10, 10);
-    let lease = registry.admit("alice").unwrap();
-    let closing = Closing { reason: plan().reason, reconnect_after: None };
-    lease.connection().close(closing.clone());
-    assert_eq!(lease.connection().command(), Command::Close(closing));
+    let mut lease = registry.admit("alice").unwrap();
+    let reason = CloseReason::new(CloseCode::POLICY, "logged out");
+    lease.connection().close(reason.clone());
+    assert_eq!(lease.command(), Command::Close(Closing::new(reason)));
+}
+
+#[test]
+fn the_end_of_a_connection_tells_how_many_replies_were_owed() {
+    let (registry, recorder) = registry(10, 10);
+    let mut lease = registry.admit("alice").unwrap();
+    lease.begin();
+    let (answered, _owed) = (lease.connection().owe(10), lease.connection().owe(10));
+    drop(answered);
+    lease.end(CloseSummary::aborted(CloseError::Cut));
+    assert_eq!(recorder.read()[1], Seen::Ended(CloseSummary::aborted(CloseError::Cut).with_owed(1)));
 }

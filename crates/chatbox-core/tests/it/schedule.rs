@@ -1,4 +1,4 @@
-//! Whatever happens in whatever order, the books add up.
+//! Random sequences of admissions, ends and drains: the tally always adds up.
 
 use crate::fixture::{Peer, adds_up, ended, plan, registry, serve};
 use chatbox_core::{Drain, Lease, Outcome, Refused};
@@ -12,11 +12,11 @@ const MAX_PER_USER: usize = 3;
 #[derive(Clone, Debug)]
 enum Step {
     Admit(usize),
-    /// The one at this index (modulo how many there are) ends.
+    /// The connection at this index (modulo their number) ends.
     Leave(usize, Outcome),
-    /// The one at this index is dropped without a word.
+    /// The lease at this index is dropped.
     Drop(usize),
-    /// The one at this index is served by a session of its own from here on.
+    /// The connection at this index is served by a session from here on.
     Serve(usize, Peer),
     Refuse,
     Wait(Duration),
@@ -49,13 +49,13 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn the_books_add_up(
+    fn the_tally_adds_up(
         steps in prop::collection::vec(step(), 0..60),
         rate in prop_oneof![Just(0), 1u32..50],
         expires in millis(0..6_000),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(run(steps, Drain { rate, ..plan() }, expires))?;
+        runtime.block_on(run(steps, plan().with_rate(rate), expires))?;
     }
 }
 
@@ -78,7 +78,8 @@ async fn run(steps: Vec<Step>, drain: Drain, expires: Duration) -> Result<(), Te
                         refused += 1;
                     }
                     Err(Refused::Full) => prop_assert_eq!(registry.len(), MAX_CONNECTIONS),
-                    Err(Refused::TooManyOfUser) => prop_assert!(registry.len() >= MAX_PER_USER),
+                    Err(Refused::TooManyConnections) => prop_assert!(registry.len() >= MAX_PER_USER),
+                    Err(other) => prop_assert!(false, "{}", other),
                 }
                 let of_user = held.iter().filter(|lease| &**lease.connection().user() == user).count();
                 prop_assert!(of_user <= MAX_PER_USER && registry.len() <= MAX_CONNECTIONS);
@@ -104,7 +105,7 @@ async fn run(steps: Vec<Step>, drain: Drain, expires: Duration) -> Result<(), Te
         let ended = tally.closed + tally.peer_gone + tally.timed_out + tally.aborted;
         prop_assert_eq!(tally.at_signal, if open { 0 } else { ended + registry.len() as u64 });
     }
-    // What no session serves stays registered to the end, as a stuck one would.
+    // A connection without a session stays registered to the end, as a stuck one would.
     let tally = registry.drain(drain, sleep(expires)).await;
     prop_assert!(adds_up(&tally), "{:?}", tally);
     prop_assert_eq!(tally.refused, refused);

@@ -1,4 +1,4 @@
-//! The names of `src/sync.rs`, as loom has them: every interleaving and every permitted memory order is tried.
+//! The names of `src/sync.rs`, with loom's primitives.
 
 pub(crate) use loom::sync::Mutex;
 pub(crate) use loom::sync::atomic::{AtomicBool, Ordering};
@@ -7,8 +7,8 @@ use std::cell::Cell;
 use std::task::Waker;
 
 thread_local! {
-    /// Whether fences do anything: a model shows what they are there for by leaving them out. Loom runs all threads of a
-    /// model on one thread, so that this concerns one test.
+    /// Whether fences have no effect, to show that a model fails without them. Loom runs all threads of a model on one thread, so this
+    /// affects one test.
     static FENCELESS: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -23,7 +23,7 @@ pub(crate) fn fence(order: Ordering) {
     }
 }
 
-/// A waker behind a lock, which is what `atomic_waker` promises to be. (Loom's own prints whatever it does.)
+/// A waker behind a lock, with the guarantees of `atomic_waker`. (Loom's own prints each step.)
 #[derive(Debug)]
 pub(crate) struct AtomicWaker(Mutex<Option<Waker>>);
 

@@ -1,7 +1,7 @@
-//! Any stream, cut in any way, decodes to the same; and no more memory is held than what has arrived can explain.
+//! Any stream, split in any way, decodes to the same events, and the decoder holds no more memory than twice what has arrived.
 #![no_main]
 
-use chatbox_ws::Decoder;
+use chatbox_ws::decode::Decoder;
 use chatbox_ws_fuzz::{Input, chunks, decode, feed};
 use libfuzzer_sys::fuzz_target;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -10,14 +10,14 @@ use std::alloc::System;
 #[global_allocator]
 static MEMORY: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// What a decoder may hold beside twice the bytes of the unfinished message: its own fields and one control frame.
+/// Bytes that a decoder may hold beside twice the unfinished message: its own fields and one control frame.
 const OVERHEAD: usize = 512;
 
 fuzz_target!(|data: &[u8]| {
     let Some(input) = Input::parse(data) else { return };
-    let whole = decode(input.accept, &input.stream, &[usize::MAX]);
-    assert_eq!(whole, decode(input.accept, &input.stream, &input.chunks));
-    assert_eq!(whole, decode(input.accept, &input.stream, &[1]));
+    let whole = decode(input.limits, &input.stream, &[usize::MAX]);
+    assert_eq!(whole, decode(input.limits, &input.stream, &input.chunks));
+    assert_eq!(whole, decode(input.limits, &input.stream, &[1]));
     check_memory(input);
 });
 
@@ -31,7 +31,7 @@ fn check_memory(mut input: Input) {
     };
     for chunk in chunks(&mut input.stream, &input.chunks) {
         unfinished += chunk.len();
-        if feed(&mut decoder, input.accept, chunk, |_| ()).is_err() {
+        if feed(&mut decoder, input.limits, chunk, |_| ()).is_err() {
             // That it has failed, and nothing of what had arrived.
             assert!(held() <= OVERHEAD, "{} bytes are held after a violation", held());
             return;

@@ -1,8 +1,8 @@
-//! Our decoder beside tungstenite's reader: the same messages, except where RFC 6455 is stricter than tungstenite is.
+//! Compares the decoder with tungstenite's: the same messages, except where RFC 6455 is stricter than tungstenite.
 #![no_main]
 
 use chatbox_core::CloseCode;
-use chatbox_ws::{DecodeLimits, Event, Violation};
+use chatbox_ws::decode::{DecodeLimits, Event, Violation};
 use chatbox_ws_fuzz::{Decoded, Input, decode};
 use libfuzzer_sys::fuzz_target;
 use std::io::{self, Cursor, Read, Write};
@@ -16,12 +16,12 @@ const LARGEST: usize = 1 << 20;
 
 fuzz_target!(|data: &[u8]| {
     let Some(input) = Input::parse(data) else { return };
-    let max_message = input.accept.max_message.clamp(SMALLEST, LARGEST);
-    let ours = decode(DecodeLimits { max_message, binary: true }, &input.stream, &input.chunks);
+    let max_message = input.limits.max_message().clamp(SMALLEST, LARGEST);
+    let ours = decode(DecodeLimits::default().with_max_message(max_message).with_binary(true), &input.stream, &input.chunks);
     compare(&until_close(ours), &theirs(&input.stream, max_message));
 });
 
-/// What tungstenite makes of the stream: its messages, and the breach that ended them, if one did.
+/// What tungstenite makes of the stream: its messages, and the error that ended them, if one did.
 fn theirs(stream: &[u8], max: usize) -> (Vec<Message>, Option<Error>) {
     let config =
         WebSocketConfig::default().read_buffer_size(4096).max_message_size(Some(max)).max_frame_size(Some(max));
@@ -40,7 +40,7 @@ fn theirs(stream: &[u8], max: usize) -> (Vec<Message>, Option<Error>) {
     }
 }
 
-/// Nothing after a Close is meant for anyone; tungstenite does not even look.
+/// Cuts off what follows a Close, which tungstenite does not read.
 fn until_close(mut decoded: Decoded) -> Decoded {
     if let Some(at) = decoded.events.iter().position(|event| matches!(event, Event::Close(..))) {
         decoded.events.truncate(at + 1);
@@ -88,7 +88,7 @@ fn is_same(event: &Event<'_>, message: &Message) -> bool {
     }
 }
 
-/// Whether both would close with the same code, or differ only in which of two breaches of a frame they look for first.
+/// Whether both would close with the same code, or differ only in which of two violations of a frame they look for first.
 fn agrees(violation: Violation, error: &Error) -> bool {
     match error {
         // They look at a frame's length before all else.

@@ -1,10 +1,10 @@
-//! Any bytes from a client, to a server that upgrades and echoes: request heads through hyper to our checks, compared with
-//! tungstenite's, and whatever follows through a session.
+//! Any bytes from a client to an echo server: request heads pass hyper and the checks of the handshake, which are compared with
+//! tungstenite's, and the rest passes a session.
 #![no_main]
 
 use axum::response::{IntoResponse, Response};
-use chatbox_core::{CloseReason, Connection, Limits, Registry, Source};
-use chatbox_ws::{Handler, Message, Rejection, Settings, Transport, Upgrade, frame};
+use chatbox_core::{CloseReason, Connection, Limits, Registry};
+use chatbox_ws::{ConnectionExt, Handler, Message, Rejection, Settings, Transport, Upgrade};
 use http::{Request, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -21,19 +21,17 @@ use tungstenite::protocol::{Role, WebSocket};
 
 struct Echo;
 
-impl Source for Echo {}
-
 impl Handler for Echo {
     fn on_message(&mut self, connection: &Arc<Connection>, message: Message<'_>) -> Result<(), CloseReason> {
         if let Message::Text(text) = message {
-            connection.push(|out| frame::text(text, out));
+            connection.send_text(text);
         }
         Ok(())
     }
 }
 
 thread_local! {
-    /// One transport for all inputs, with the runtime that its clock runs in.
+    /// One transport for all inputs, with the runtime of its clock.
     static SERVER: (tokio::runtime::Runtime, Registry, Transport) = {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let _guard = runtime.enter();
@@ -65,7 +63,7 @@ fuzz_target!(|data: &[u8]| {
     });
 });
 
-/// What a server says to a client that says `data` and then shuts its side.
+/// The answer of a server to a client that sends `data` and then shuts its side.
 async fn answer(data: &[u8], serve: impl AsyncFn(Request<Incoming>) -> Response) -> Vec<u8> {
     let (mut client, server) = tokio::io::duplex(1 << 20);
     let service = service_fn(async |request| Ok::<_, std::convert::Infallible>(serve(request).await));

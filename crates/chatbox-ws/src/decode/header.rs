@@ -1,7 +1,6 @@
-//! The frame header (RFC 6455 section 5.2) and every rule that can be checked on it alone.
+//! The frame header (RFC 6455 section 5.2), and the rules that can be checked on it alone.
 
-use super::{DecodeLimits, Event};
-use crate::violation::Violation;
+use super::{DecodeLimits, Event, Violation};
 use chatbox_core::CloseCode;
 use fastwebsockets::OpCode;
 use std::borrow::Cow;
@@ -18,17 +17,17 @@ pub(super) struct Header {
     pub(super) len: usize,
 }
 
-/// What a parse found.
+/// The result of parsing a header.
 #[derive(Debug)]
 pub(super) enum Parsed {
-    /// A header, and how many bytes it takes.
+    /// A header, and its length in bytes.
     Whole(Header, usize),
-    /// No breach so far, but more is needed.
+    /// No violation so far, but more bytes are needed.
     Short,
 }
 
 impl Header {
-    /// Reads a header from the beginning of `input`; each breach is reported as soon as its byte is there.
+    /// Reads a header from the beginning of `input`. Each violation is reported as soon as its byte has arrived.
     pub(super) fn parse(input: &[u8]) -> Result<Parsed, Violation> {
         let Some(&first) = input.first() else { return Ok(Parsed::Short) };
         // Section 5.2: "MUST be 0 unless an extension is negotiated"; none is.
@@ -80,14 +79,14 @@ impl Header {
     }
 
     /// Checks the header against the message it continues: `begun` is the size so far of an unfinished message.
-    pub(super) fn check(&self, accept: DecodeLimits, begun: Option<usize>) -> Result<(), Violation> {
+    pub(super) fn check(&self, limits: DecodeLimits, begun: Option<usize>) -> Result<(), Violation> {
         match (self.opcode, begun) {
             (OpCode::Continuation, None) => return Err(Violation::UnexpectedContinuation),
             (OpCode::Text | OpCode::Binary, Some(_)) => return Err(Violation::ExpectedContinuation),
-            (OpCode::Binary, None) if !accept.binary => return Err(Violation::Binary),
+            (OpCode::Binary, None) if !limits.binary => return Err(Violation::Binary),
             _ => {}
         }
-        let fits = begun.unwrap_or(0).checked_add(self.len).is_some_and(|total| total <= accept.max_message);
+        let fits = begun.unwrap_or(0).checked_add(self.len).is_some_and(|total| total <= limits.max_message);
         if !self.is_control() && !fits { Err(Violation::TooLarge) } else { Ok(()) }
     }
 
@@ -95,7 +94,7 @@ impl Header {
         is_control(self.opcode)
     }
 
-    /// The event of a whole frame whose unmasked payload is `payload`.
+    /// The event of a complete frame whose unmasked payload is `payload`.
     pub(super) fn borrowed(self, payload: &[u8]) -> Result<Event<'_>, Violation> {
         Ok(match self.opcode {
             OpCode::Text => Event::Text(utf8(payload)?.into()),

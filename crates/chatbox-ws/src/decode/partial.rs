@@ -1,25 +1,24 @@
-//! What is gathered while a frame or a message is incomplete.
+//! Buffers a partially received frame or message.
 
 use super::header::{Header, MAX_HEADER, Parsed};
-use super::{DecodeLimits, Event};
-use crate::violation::Violation;
+use super::{DecodeLimits, Event, Violation};
 use fastwebsockets::OpCode;
 use std::borrow::Cow;
 
-/// An unfinished header, frame or message. Boxed by the decoder, and gone between messages.
+/// A partially received header, frame or message. Boxed by the decoder, and dropped between messages.
 #[derive(Debug, Default)]
 pub(super) struct Partial {
     header: [u8; MAX_HEADER],
     header_len: usize,
     frame: Option<Frame>,
     message: Option<Message>,
-    /// The payload of a control frame, which may stand between the fragments of a message (section 5.4).
+    /// The payload of a control frame, which may come between the fragments of a message (section 5.4).
     control: Vec<u8>,
-    /// A breach was found: the stream has no meaning any more.
+    /// A violation was found: the rest of the stream has no meaning.
     failed: bool,
 }
 
-/// A frame whose payload has not all arrived.
+/// A frame whose payload is incomplete.
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     header: Header,
@@ -27,17 +26,17 @@ struct Frame {
     got: usize,
 }
 
-/// A message of which some has arrived.
+/// A message that is incomplete.
 #[derive(Debug)]
 struct Message {
     text: bool,
     payload: Vec<u8>,
-    /// How much of `payload` is known to be UTF-8.
+    /// Bytes of `payload` that are known to be valid UTF-8.
     valid: usize,
 }
 
 impl Partial {
-    /// What is left of a stream in which a breach was found.
+    /// The state after a violation.
     pub(super) fn failed() -> Self {
         Self { failed: true, ..Self::default() }
     }
@@ -46,27 +45,27 @@ impl Partial {
         self.failed
     }
 
-    /// Whether nothing is unfinished.
+    /// Whether no frame or message is unfinished.
     pub(super) fn is_idle(&self) -> bool {
         self.header_len == 0 && self.frame.is_none() && self.message.is_none()
     }
 
-    /// Uses `input` until one event is complete or nothing is left of it.
+    /// Uses `input` until one event is complete or the input is used up.
     pub(super) fn feed<'a>(
         &mut self,
-        accept: DecodeLimits,
+        limits: DecodeLimits,
         input: &mut [u8],
     ) -> Result<(usize, Option<Event<'a>>), Violation> {
         let mut used = 0;
         loop {
             let frame = match self.frame {
                 Some(frame) => frame,
-                None => match self.gather_header(accept, &input[used..], &mut used)? {
+                None => match self.collect_header(limits, &input[used..], &mut used)? {
                     Some(frame) => frame,
                     None => return Ok((used, None)),
                 },
             };
-            used += self.gather_payload(frame, &mut input[used..])?;
+            used += self.collect_payload(frame, &mut input[used..])?;
             if self.frame.is_some() {
                 return Ok((used, None));
             }
@@ -76,10 +75,10 @@ impl Partial {
         }
     }
 
-    /// Completes the header from `input`; `None` when that does not suffice.
-    fn gather_header(
+    /// Completes the header from `input`; `None` when more is needed.
+    fn collect_header(
         &mut self,
-        accept: DecodeLimits,
+        limits: DecodeLimits,
         input: &[u8],
         used: &mut usize,
     ) -> Result<Option<Frame>, Violation> {
@@ -88,13 +87,13 @@ impl Partial {
         self.header[begun..begun + more].copy_from_slice(&input[..more]);
         match Header::parse(&self.header[..begun + more])? {
             Parsed::Short => {
-                // Fewer than a whole header can only mean that the input has run out.
+                // A header is short only when the input has run out.
                 self.header_len = begun + more;
                 *used += more;
                 Ok(None)
             }
             Parsed::Whole(header, head) => {
-                header.check(accept, self.message.as_ref().map(|message| message.payload.len()))?;
+                header.check(limits, self.message.as_ref().map(|message| message.payload.len()))?;
                 *used += head - begun;
                 self.header_len = 0;
                 if matches!(header.opcode, OpCode::Text | OpCode::Binary) {
@@ -108,8 +107,8 @@ impl Partial {
         }
     }
 
-    /// Takes what there is of the frame's payload; clears `self.frame` when it is all there.
-    fn gather_payload(&mut self, mut frame: Frame, input: &mut [u8]) -> Result<usize, Violation> {
+    /// Takes what has arrived of the frame's payload; clears `self.frame` when it is complete.
+    fn collect_payload(&mut self, mut frame: Frame, input: &mut [u8]) -> Result<usize, Violation> {
         let Header { mut mask, len, .. } = frame.header;
         let more = input.len().min(len - frame.got);
         let chunk = &mut input[..more];
@@ -127,7 +126,7 @@ impl Partial {
         Ok(more)
     }
 
-    /// The event that a finished frame completes, if it completes one.
+    /// The event that a finished frame completes, if any.
     fn finish<'a>(&mut self, header: Header) -> Result<Option<Event<'a>>, Violation> {
         if header.is_control() {
             let payload = std::mem::take(&mut self.control);
@@ -152,8 +151,8 @@ impl Partial {
 }
 
 impl Message {
-    /// Checks what has arrived since the last check, so that bad text fails at once (section 8.1) and not when a
-    /// message ends that may never end. An incomplete character at the end waits for its rest.
+    /// Checks what has arrived since the last check, so that invalid text fails at once (section 8.1) and not at the end of a message that
+    /// may never end. An incomplete character at the end is checked again with its rest.
     fn check_text(&mut self) -> Result<(), Violation> {
         if self.text {
             match std::str::from_utf8(&self.payload[self.valid..]) {

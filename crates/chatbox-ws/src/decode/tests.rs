@@ -1,53 +1,14 @@
-//! Tests of the decoder: what RFC 6455 says, one rule a test.
+//! Tests of the decoder: one rule of RFC 6455 each.
 
 mod properties;
 
 use super::*;
-
-/// A first byte (section 5.2): the last frame of a message, or its only one.
-const FIN: u8 = 0x80;
-const CONTINUATION: u8 = 0x0;
-const TEXT: u8 = 0x1;
-const BINARY: u8 = 0x2;
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-const PONG: u8 = 0xa;
-
-const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-
-/// A masked frame with its length in the shortest form.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut out = vec![first];
-    match payload.len() {
-        len @ 0..=125 => out.push(0x80 | len as u8),
-        len @ 126..=0xffff => {
-            out.push(0x80 | 126);
-            out.extend((len as u16).to_be_bytes());
-        }
-        len => {
-            out.push(0x80 | 127);
-            out.extend((len as u64).to_be_bytes());
-        }
-    }
-    out.extend(MASK);
-    out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    out
-}
-
-fn owned(event: Event<'_>) -> Event<'static> {
-    match event {
-        Event::Text(text) => Event::Text(text.into_owned().into()),
-        Event::Binary(payload) => Event::Binary(payload.into_owned().into()),
-        Event::Ping(payload) => Event::Ping(payload.into_owned().into()),
-        Event::Pong(payload) => Event::Pong(payload.into_owned().into()),
-        Event::Close(code, text) => Event::Close(code, text.into_owned().into()),
-    }
-}
+use chatbox_testing::{BINARY, CLOSE, CONTINUATION, FIN, MASK, PING, PONG, TEXT, frame};
 
 type Decoded = (Vec<Event<'static>>, Result<(), Violation>);
 
 /// Feeds `stream` in chunks that end at `cuts`.
-fn decode_in_chunks(accept: DecodeLimits, stream: &[u8], cuts: &[usize]) -> (Decoded, Decoder) {
+fn decode_in_chunks(limits: DecodeLimits, stream: &[u8], cuts: &[usize]) -> (Decoded, Decoder) {
     let mut decoder = Decoder::default();
     let mut events = Vec::new();
     let mut begin = 0;
@@ -56,10 +17,10 @@ fn decode_in_chunks(accept: DecodeLimits, stream: &[u8], cuts: &[usize]) -> (Dec
         begin = end;
         let mut at = 0;
         while at < chunk.len() {
-            match decoder.decode(accept, &mut chunk[at..]) {
+            match decoder.decode(limits, &mut chunk[at..]) {
                 Ok(step) => {
                     at += step.used;
-                    let event = step.event.map(owned);
+                    let event = step.event.map(Event::into_owned);
                     assert!(event.is_some() || at == chunk.len(), "input was left although nothing was complete");
                     events.extend(event);
                 }
@@ -71,16 +32,16 @@ fn decode_in_chunks(accept: DecodeLimits, stream: &[u8], cuts: &[usize]) -> (Dec
 }
 
 /// Decodes in one chunk and byte by byte, which must come to the same.
-fn decode(accept: DecodeLimits, stream: &[u8]) -> Decoded {
-    let (whole, _) = decode_in_chunks(accept, stream, &[]);
+fn decode(limits: DecodeLimits, stream: &[u8]) -> Decoded {
+    let (whole, _) = decode_in_chunks(limits, stream, &[]);
     let every: Vec<_> = (1..stream.len()).collect();
-    let (bytewise, _) = decode_in_chunks(accept, stream, &every);
+    let (bytewise, _) = decode_in_chunks(limits, stream, &every);
     assert_eq!(whole, bytewise);
     whole
 }
 
 fn taking(max_message: usize) -> DecodeLimits {
-    DecodeLimits { max_message, binary: true }
+    DecodeLimits::default().with_max_message(max_message).with_binary(true)
 }
 
 fn violation(stream: &[u8]) -> Violation {

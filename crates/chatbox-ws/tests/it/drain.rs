@@ -2,10 +2,19 @@
 
 use crate::service::{Echo, RecordingHandler, Service, order_to_close};
 use crate::wire::{self, Got};
-use chatbox_core::{CloseCode, CloseSummary, ClosedBy, Outcome, Refused, Tally};
+use chatbox_core::{CloseCode, CloseError, CloseSummary, ClosedBy, Outcome, Refused, Tally};
 use chatbox_ws::frame;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+
+/// A [`Tally`] with these counts, the others zero.
+macro_rules! tally {
+    ($($count:ident: $value:expr),*) => {{
+        let mut tally = Tally::default();
+        $(tally.$count = $value;)*
+        tally
+    }};
+}
 
 fn going_away() -> Got {
     Got::Close(1001, "server shutting down".to_owned())
@@ -14,18 +23,18 @@ fn going_away() -> Got {
 #[tokio::test(start_paused = true)]
 async fn everything_owed_and_queued_comes_before_the_close_and_nothing_after() {
     let mut service = Service::new();
-    let puppet = RecordingHandler::default();
-    puppet.pull_strings(|strings| {
-        strings.owes = true;
-        strings.before_close = Some("goodbye");
+    let handler = RecordingHandler::default();
+    handler.script(|script| {
+        script.owes = true;
+        script.before_close = Some("goodbye");
     });
-    let (mut client, connection) = service.connect(puppet.clone());
+    let (mut client, connection) = service.connect(handler.clone());
     client.text("please answer").await;
     sleep(Duration::from_millis(1)).await;
     assert_eq!(connection.owed(), 1);
 
     connection.push(|out| frame::text("queued", out));
-    puppet.offer(["offered".to_owned()]);
+    handler.offer(["offered".to_owned()]);
     connection.close(order_to_close());
     assert_eq!(client.next().await, Got::text("queued"));
     assert_eq!(client.next().await, Got::text("offered"));
@@ -33,7 +42,7 @@ async fn everything_owed_and_queued_comes_before_the_close_and_nothing_after() {
     // The answer takes its time, and the Close waits for it.
     sleep(Duration::from_secs(30)).await;
     assert_eq!(service.registry.len(), 1);
-    let reply = puppet.pull_strings(|strings| strings.owed.pop()).unwrap();
+    let reply = handler.script(|script| script.owed.pop()).unwrap();
     reply.send(|out| frame::text("answer", out));
     assert_eq!(client.next().await, Got::Ping(vec![]), "the heart went on beating");
     assert_eq!(client.next().await, Got::text("answer"));
@@ -42,7 +51,7 @@ async fn everything_owed_and_queued_comes_before_the_close_and_nothing_after() {
 
     // Nothing after the Close: neither what is pushed, nor what is offered, nor pongs.
     connection.push(|out| frame::text("too late", out));
-    puppet.offer(["too late".to_owned()]);
+    handler.offer(["too late".to_owned()]);
     connection.notify();
     client.send(&wire::ping(b"anybody?")).await;
     sleep(Duration::from_secs(1)).await;
@@ -50,22 +59,22 @@ async fn everything_owed_and_queued_comes_before_the_close_and_nothing_after() {
     client.close(1001).await;
     assert_eq!(client.rest().await, []);
     assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::GOING_AWAY, ClosedBy::Server));
-    assert_eq!(puppet.seen(), ["on_message", "please answer", "on_closing", "before_close", "on_end"]);
+    assert_eq!(handler.seen(), ["on_message", "please answer", "on_closing", "before_close", "on_end"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_an_answer_has_published_is_pulled_before_the_close() {
     let mut service = Service::new();
-    let puppet = RecordingHandler::default();
-    puppet.pull_strings(|strings| {
-        strings.owes = true;
+    let handler = RecordingHandler::default();
+    handler.script(|script| {
+        script.owes = true;
         // While the session looks at its source for the last time, another thread publishes and then answers.
-        strings.when_dry = Some(Box::new(|strings| {
-            strings.offered.push_back(frame::shared_text("published"));
-            strings.owed.pop().unwrap().send(|out| frame::text("answer", out));
+        script.when_dry = Some(Box::new(|script| {
+            script.offered.push_back(frame::shared_text("published"));
+            script.owed.pop().unwrap().send(|out| frame::text("answer", out));
         }));
     });
-    let (mut client, connection) = service.connect(puppet);
+    let (mut client, connection) = service.connect(handler);
     client.text("please answer").await;
     sleep(Duration::from_millis(1)).await;
     connection.close(order_to_close());
@@ -79,20 +88,20 @@ async fn what_an_answer_has_published_is_pulled_before_the_close() {
 #[tokio::test(start_paused = true)]
 async fn no_message_is_taken_once_the_session_is_told_to_close() {
     let mut service = Service::new();
-    let puppet = RecordingHandler::default();
-    puppet.busy();
-    let (mut client, connection) = service.connect(puppet.clone());
+    let handler = RecordingHandler::default();
+    handler.busy();
+    let (mut client, connection) = service.connect(handler.clone());
     client.text("waits").await;
     sleep(Duration::from_millis(1)).await;
     connection.close(order_to_close());
-    puppet.ready();
+    handler.ready();
     client.send(&[wire::text("comes late"), wire::ping(b"still answered")].concat()).await;
     assert_eq!(client.next().await, Got::Pong(b"still answered".to_vec()));
     assert_eq!(client.next().await, going_away());
     client.close(1001).await;
     assert_eq!(client.rest().await, []);
     assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::GOING_AWAY, ClosedBy::Server));
-    assert_eq!(puppet.seen(), ["on_closing", "before_close", "on_end"]);
+    assert_eq!(handler.seen(), ["on_closing", "before_close", "on_end"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,7 +114,7 @@ async fn a_client_that_never_answers_is_cut_after_the_time_it_has() {
     assert_eq!(client.rest().await, []);
     assert!((Duration::from_millis(2_900)..Duration::from_millis(3_400)).contains(&start.elapsed()));
     let ended = service.ended().await;
-    assert_eq!((ended.outcome, ended.error), (Outcome::TimedOut, Some("close_timeout")));
+    assert_eq!((ended.outcome, ended.error), (Outcome::TimedOut, Some(CloseError::CloseTimeout)));
     assert_eq!((ended.code, ended.by), (CloseCode::GOING_AWAY, ClosedBy::Server));
 }
 
@@ -130,15 +139,15 @@ async fn a_client_that_is_gone_after_our_close_is_not_counted_as_closed() {
     connection.close(order_to_close());
     assert_eq!(client.next().await, going_away());
     drop(client);
-    assert_eq!(service.ended().await, CloseSummary::peer_gone("eof"));
+    assert_eq!(service.ended().await, CloseSummary::peer_gone(CloseError::Eof));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_never_reads_does_not_hold_the_others_up() {
     let mut service = Service::new();
-    let puppet = RecordingHandler::default();
-    puppet.offer((0..10_000).map(|n| format!("number {n}")));
-    let (_stuck, _) = service.connect(puppet);
+    let handler = RecordingHandler::default();
+    handler.offer((0..10_000).map(|n| format!("number {n}")));
+    let (_stuck, _) = service.connect(handler);
     // It has been stuck for longer than a close handshake takes: its time is counted from the drain all the same.
     sleep(Duration::from_secs(20)).await;
     let (mut lively, _) = service.connect(Echo);
@@ -152,19 +161,19 @@ async fn a_client_that_never_reads_does_not_hold_the_others_up() {
         start.elapsed()
     };
     let (lively, tally) = tokio::join!(client, service.drain());
-    assert_eq!(tally, Tally { at_signal: 2, closed: 1, timed_out: 1, ..Tally::default() });
+    assert_eq!(tally, tally!(at_signal: 2, closed: 1, timed_out: 1));
     assert_eq!(lively, Duration::ZERO);
     assert!((Duration::from_secs(3)..Duration::from_millis(3_400)).contains(&start.elapsed()));
     service.ended().await;
-    assert_eq!(service.ended().await.error, Some("write_timeout"));
+    assert_eq!(service.ended().await.error, Some(CloseError::WriteTimeout));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_client_gets_everything_before_its_close() {
     let mut service = Service::new();
-    let puppet = RecordingHandler::default();
-    puppet.offer((0..10_000).map(|n| format!("number {n}")));
-    let (mut client, connection) = service.connect(puppet);
+    let handler = RecordingHandler::default();
+    handler.offer((0..10_000).map(|n| format!("number {n}")));
+    let (mut client, connection) = service.connect(handler);
     connection.close(order_to_close());
     for n in 0..10_000 {
         if n % 1_000 == 0 {
@@ -180,9 +189,9 @@ async fn a_slow_client_gets_everything_before_its_close() {
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_pings_into_a_settling_session_is_not_all_answered() {
     let mut service = Service::new();
-    let puppet = RecordingHandler::default();
-    puppet.offer((0..10_000).map(|n| format!("number {n}")));
-    let (mut client, connection) = service.connect(puppet);
+    let handler = RecordingHandler::default();
+    handler.offer((0..10_000).map(|n| format!("number {n}")));
+    let (mut client, connection) = service.connect(handler);
     connection.close(order_to_close());
     let flood = wire::ping(&[b'p'; 125]).repeat(10_000);
     let (read, mut write) = tokio::io::split(client.io);
@@ -209,13 +218,13 @@ async fn a_flood_of_pings_into_a_settling_session_is_not_all_answered() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_client_is_found_out_while_an_answer_is_owed() {
     let mut service = Service::new();
-    let puppet = RecordingHandler::default();
-    puppet.pull_strings(|strings| strings.owes = true);
-    let (mut client, connection) = service.connect(puppet);
+    let handler = RecordingHandler::default();
+    handler.script(|script| script.owes = true);
+    let (mut client, connection) = service.connect(handler);
     client.text("please answer").await;
     sleep(Duration::from_millis(1)).await;
     connection.close(order_to_close());
-    assert_eq!(service.ended().await, CloseSummary::peer_gone("heartbeat_timeout"));
+    assert_eq!(service.ended().await, CloseSummary::peer_gone(CloseError::HeartbeatTimeout).with_owed(1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,12 +274,12 @@ async fn a_mixed_crowd_adds_up() {
 #[tokio::test(start_paused = true)]
 async fn an_expired_drain_cuts_what_is_left() {
     let mut service = Service::new();
-    let puppet = RecordingHandler::default();
-    puppet.pull_strings(|strings| strings.owes = true);
-    let (mut client, _) = service.connect(puppet);
+    let handler = RecordingHandler::default();
+    handler.script(|script| script.owes = true);
+    let (mut client, _) = service.connect(handler);
     client.text("an answer that never comes").await;
     sleep(Duration::from_millis(1)).await;
     let tally = service.drain().await;
-    assert_eq!(tally, Tally { at_signal: 1, aborted: 1, ..Tally::default() });
-    assert_eq!(service.ended().await, CloseSummary::aborted("cut"));
+    assert_eq!(tally, tally!(at_signal: 1, aborted: 1));
+    assert_eq!(service.ended().await, CloseSummary::aborted(CloseError::Cut).with_owed(1));
 }

@@ -2,8 +2,9 @@
 
 use crate::service::{Echo, PIPE, RecordingHandler, Service};
 use crate::wire::{self, Got};
-use chatbox_core::{CloseCode, CloseSummary, ClosedBy, Limits, Outcome};
+use chatbox_core::{CloseCode, CloseError, CloseSummary, ClosedBy, Limits, Outcome};
 use chatbox_ws::{Settings, frame};
+use std::num::NonZero;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, timeout};
@@ -13,7 +14,7 @@ fn brief() -> Duration {
 }
 
 fn with_outbox(outbox_bytes: usize) -> Service {
-    Service::limited(Settings::default(), Limits { outbox_bytes, ..Limits::default() })
+    Service::limited(Settings::default(), Limits::default().with_outbox_bytes(NonZero::new(outbox_bytes).unwrap()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -40,38 +41,38 @@ async fn a_client_that_does_not_read_is_read_no_further() {
 #[tokio::test(start_paused = true)]
 async fn a_full_outbox_holds_reading_up_until_it_is_written() {
     let service = with_outbox(500);
-    let puppet = RecordingHandler::default();
-    let (mut client, connection) = service.connect(puppet.clone());
+    let handler = RecordingHandler::default();
+    let (mut client, connection) = service.connect(handler.clone());
     sleep(brief()).await;
     // Larger than the pipe, so that some of it stays unwritten.
     connection.push(|out| frame::binary(&[0; 2 * PIPE], out));
     sleep(brief()).await;
     client.text("held up").await;
     sleep(Duration::from_secs(5)).await;
-    assert!(puppet.seen().is_empty());
+    assert!(handler.seen().is_empty());
     assert_eq!(client.next().await, Got::Binary(vec![0; 2 * PIPE]));
     sleep(brief()).await;
-    assert_eq!(puppet.seen(), ["on_message", "held up"]);
+    assert_eq!(handler.seen(), ["on_message", "held up"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn answers_that_are_owed_hold_reading_up() {
     let service = with_outbox(300);
-    let puppet = RecordingHandler::default();
-    puppet.pull_strings(|strings| strings.owes = true);
-    let (mut client, _) = service.connect(puppet.clone());
-    let messages = || puppet.seen().iter().filter(|step| *step == "on_message").count();
+    let handler = RecordingHandler::default();
+    handler.script(|script| script.owes = true);
+    let (mut client, _) = service.connect(handler.clone());
+    let messages = || handler.seen().iter().filter(|step| *step == "on_message").count();
     // Each of them reserves 100 bytes. They come in one piece: the rest of it has to be kept.
     client.send(&wire::text("please answer").repeat(10)).await;
     sleep(brief()).await;
     assert_eq!(messages(), 3);
     // Whether it is answered or not, it makes room.
-    let reply = puppet.pull_strings(|strings| strings.owed.remove(0));
+    let reply = handler.script(|script| script.owed.remove(0));
     reply.send(|out| frame::text("answer", out));
     assert_eq!(client.next().await, Got::text("answer"));
     sleep(brief()).await;
     assert_eq!(messages(), 4);
-    drop(puppet.pull_strings(|strings| strings.owed.remove(0)));
+    drop(handler.script(|script| script.owed.remove(0)));
     sleep(brief()).await;
     assert_eq!(messages(), 5);
 }
@@ -81,46 +82,46 @@ async fn answers_that_are_owed_hold_reading_up() {
 #[tokio::test(start_paused = true)]
 async fn room_that_is_made_while_the_session_looks_is_seen() {
     let service = with_outbox(100);
-    let puppet = RecordingHandler::default();
-    puppet.pull_strings(|strings| {
-        strings.owes = true;
-        // Counts as a session that is told to close, for the puppet's source only.
-        strings.seen.push("on_closing".to_owned());
-        strings.when_dry = Some(Box::new(|strings| {
-            strings.when_dry = Some(Box::new(|strings| strings.owed.clear()));
+    let handler = RecordingHandler::default();
+    handler.script(|script| {
+        script.owes = true;
+        // Counts as a session that is told to close, for the handler's source only.
+        script.seen.push("on_closing".to_owned());
+        script.when_dry = Some(Box::new(|script| {
+            script.when_dry = Some(Box::new(|script| script.owed.clear()));
         }));
     });
-    let (mut client, connection) = service.connect(puppet.clone());
+    let (mut client, connection) = service.connect(handler.clone());
     sleep(brief()).await;
     client.send(&wire::text("please answer").repeat(2)).await;
     connection.notify();
     sleep(brief()).await;
-    assert_eq!(puppet.seen().iter().filter(|step| *step == "on_message").count(), 2);
+    assert_eq!(handler.seen().iter().filter(|step| *step == "on_message").count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_application_keeps_the_backlog_in_order() {
     let service = Service::new();
-    let puppet = RecordingHandler::default();
-    let (mut client, _) = service.connect(puppet.clone());
-    puppet.busy();
+    let handler = RecordingHandler::default();
+    let (mut client, _) = service.connect(handler.clone());
+    handler.busy();
     let stream: Vec<u8> = (0..100).flat_map(|n: u32| wire::text(&n.to_string())).collect();
     client.send(&stream).await;
     sleep(Duration::from_secs(1)).await;
-    assert!(puppet.seen().is_empty());
-    puppet.ready();
+    assert!(handler.seen().is_empty());
+    handler.ready();
     client.send(&wire::text("100")).await;
     sleep(brief()).await;
-    let seen: Vec<_> = puppet.seen().into_iter().filter(|step| step != "on_message").collect();
+    let seen: Vec<_> = handler.seen().into_iter().filter(|step| step != "on_message").collect();
     assert_eq!(seen, (0..=100).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stalled_client_that_reads_again_has_missed_nothing() {
     let service = Service::new();
-    let puppet = RecordingHandler::default();
-    puppet.offer((0..20_000).map(|n| format!("number {n}")));
-    let (mut client, connection) = service.connect(puppet);
+    let handler = RecordingHandler::default();
+    handler.offer((0..20_000).map(|n| format!("number {n}")));
+    let (mut client, connection) = service.connect(handler);
     for n in 0..20_000 {
         if n % 5_000 == 0 {
             connection.push(|out| frame::text("direct", out));
@@ -138,13 +139,13 @@ async fn a_stalled_client_that_reads_again_has_missed_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_nothing_for_too_long_is_told_so_and_cut() {
     let mut service = Service::new();
-    let puppet = RecordingHandler::default();
-    puppet.offer((0..20_000).map(|n| format!("number {n}")));
+    let handler = RecordingHandler::default();
+    handler.offer((0..20_000).map(|n| format!("number {n}")));
     let start = Instant::now();
-    let (mut client, _) = service.connect(puppet);
+    let (mut client, _) = service.connect(handler);
     let ended = service.ended().await;
     assert_eq!((ended.outcome, ended.code), (Outcome::TimedOut, CloseCode::TRY_AGAIN));
-    assert_eq!((ended.by, ended.error), (ClosedBy::Server, Some("write_timeout")));
+    assert_eq!((ended.by, ended.error), (ClosedBy::Server, Some(CloseError::WriteTimeout)));
     // The write timeout, and then the time of a close handshake.
     assert!((Duration::from_secs(33)..Duration::from_millis(33_500)).contains(&start.elapsed()));
     // What had been written is whole frames but for the last.
@@ -157,9 +158,9 @@ async fn a_client_that_reads_nothing_for_too_long_is_told_so_and_cut() {
 async fn a_client_that_reads_again_in_time_finds_the_close_behind_a_whole_frame() {
     for size in [9, 300, 60_000] {
         let mut service = Service::new();
-        let puppet = RecordingHandler::default();
-        puppet.offer((0..100_000 / size + 3_000).map(|n| format!("{n:0size$}")));
-        let (mut client, connection) = service.connect(puppet);
+        let handler = RecordingHandler::default();
+        handler.offer((0..100_000 / size + 3_000).map(|n| format!("{n:0size$}")));
+        let (mut client, connection) = service.connect(handler);
         connection.push(|out| frame::text("direct", out));
         sleep(Duration::from_secs(31)).await;
         assert_eq!(client.next().await, Got::text("direct"));
@@ -181,9 +182,9 @@ async fn a_client_that_reads_again_in_time_finds_the_close_behind_a_whole_frame(
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_a_little_now_and_then_is_kept() {
     let service = Service::new();
-    let puppet = RecordingHandler::default();
-    puppet.offer((0..10_000).map(|n| format!("number {n}")));
-    let (mut client, _) = service.connect(puppet);
+    let handler = RecordingHandler::default();
+    handler.offer((0..10_000).map(|n| format!("number {n}")));
+    let (mut client, _) = service.connect(handler);
     // Far longer than the write timeout; each of the steps is shorter.
     for n in 0..3_000 {
         assert_eq!(client.next().await, Got::text(format!("number {n}")));

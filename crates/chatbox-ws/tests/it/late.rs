@@ -3,10 +3,11 @@
 use crate::service::{Echo, PIPE, RecordingHandler, Service, order_to_close};
 use crate::wire::{self, Client, Got};
 use bytes::Bytes;
-use chatbox_core::{CloseCode, CloseReason, CloseSummary, ClosedBy, Connection, Limits};
+use chatbox_core::{CloseCode, CloseError, CloseReason, CloseSummary, ClosedBy, Connection, Limits};
 use chatbox_ws::{Expiry, Handler, Settings, frame};
 use std::future::poll_fn;
 use std::io;
+use std::num::NonZero;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -57,7 +58,7 @@ async fn a_peer_is_asked_before_it_is_given_up() {
     session.await;
     let waited = asked.elapsed();
     assert!((Duration::from_millis(34_800)..Duration::from_millis(35_500)).contains(&waited), "{waited:?}");
-    assert_eq!(service.ended().await, CloseSummary::peer_gone("heartbeat_timeout"));
+    assert_eq!(service.ended().await, CloseSummary::peer_gone(CloseError::HeartbeatTimeout));
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,9 +76,9 @@ async fn a_close_that_was_answered_in_time_is_clean() {
 #[tokio::test(start_paused = true)]
 async fn a_write_that_can_go_on_is_not_stalled() {
     let service = Service::new();
-    let puppet = RecordingHandler::default();
-    puppet.offer((0..5_000).map(|n| format!("number {n}")));
-    let (mut client, _, mut session) = session(&service, puppet);
+    let handler = RecordingHandler::default();
+    handler.offer((0..5_000).map(|n| format!("number {n}")));
+    let (mut client, _, mut session) = session(&service, handler);
     // Each poll writes a few batches; together they fill the pipe.
     for _ in 0..20 {
         assert_eq!(poll(&mut session).await, Poll::Pending);
@@ -94,7 +95,8 @@ async fn a_write_that_can_go_on_is_not_stalled() {
 
 #[tokio::test(start_paused = true)]
 async fn a_ping_that_leaves_at_once_is_no_sign_of_life() {
-    let mut service = Service::limited(Settings::default(), Limits { outboxes_bytes: 1, ..Limits::default() });
+    let mut service =
+        Service::limited(Settings::default(), Limits::default().with_outboxes_bytes(NonZero::<usize>::MIN));
     // All outboxes together are full: one that holds a ping is full, too.
     let other = service.admit();
     other.connection().push(|out| frame::text("unread", out));
@@ -102,7 +104,7 @@ async fn a_ping_that_leaves_at_once_is_no_sign_of_life() {
     let (mut client, _) = service.connect(Echo);
     assert_eq!(client.rest().await, [Got::Ping(vec![]), Got::Ping(vec![])]);
     assert!((Duration::from_secs(60)..Duration::from_secs(61)).contains(&start.elapsed()), "{:?}", start.elapsed());
-    assert_eq!(service.ended().await, CloseSummary::peer_gone("heartbeat_timeout"));
+    assert_eq!(service.ended().await, CloseSummary::peer_gone(CloseError::HeartbeatTimeout));
 }
 
 /// Sends pongs without end, and takes everything.
@@ -142,7 +144,7 @@ async fn who_is_never_at_rest_has_deadlines_all_the_same() {
     let flood = Flood::default();
     let reason = CloseReason::new(CloseCode::POLICY, "token expired");
     // Later than the first wake-up that is booked for the heartbeat.
-    let expiry = Expiry { after: Duration::from_secs(40), reason };
+    let expiry = Expiry::new(Duration::from_secs(40), reason);
     let mut session: Session =
         Box::pin(service.transport.serve(flood.clone(), Bytes::new(), service.admit(), Echo, Some(expiry)));
     let mut polls = 0;
@@ -155,7 +157,7 @@ async fn who_is_never_at_rest_has_deadlines_all_the_same() {
     assert!((40..=48).contains(&polls), "{polls}");
     let close = [&[0x88, 15], &1008_u16.to_be_bytes()[..], b"token expired"].concat();
     assert_eq!(*flood.taken.lock().unwrap(), close);
-    assert_eq!(service.ended().await.error, Some("close_timeout"));
+    assert_eq!(service.ended().await.error, Some(CloseError::CloseTimeout));
 }
 
 /// A stream with a farewell of its own, which it can say only at the second try.

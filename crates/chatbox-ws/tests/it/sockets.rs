@@ -2,8 +2,8 @@
 
 use crate::service::{Echo, RecordingHandler, Service, going_away};
 use crate::wire::{self, Client, Got};
-use chatbox_core::{CloseCode, CloseSummary, ClosedBy, Outcome};
-use chatbox_ws::{DecodeLimits, Settings};
+use chatbox_core::{CloseCode, CloseError, CloseSummary, ClosedBy, Outcome};
+use chatbox_ws::Settings;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -48,7 +48,7 @@ async fn a_violator_that_goes_on_sending_gets_its_close_and_no_reset() {
     for round in 0..300 {
         let client = connect(&service, Echo).await;
         let (first, code) = match round % 3 {
-            0 => (wire::violation(), 1002),
+            0 => (wire::unmasked(), 1002),
             1 => (wire::frame(0x81, b"\xff"), 1007),
             _ => (wire::binary(&[0; 65_537]), 1009),
         };
@@ -75,7 +75,7 @@ async fn a_client_that_goes_on_sending_behind_its_close_gets_no_reset() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_under_load_answers_everything_and_resets_nobody() {
     const CLIENTS: usize = 50;
-    let settings = Settings { accept: DecodeLimits { binary: true, ..DecodeLimits::default() }, ..Settings::default() };
+    let settings = Settings::default().with_binary(true);
     let service = Service::with(settings);
     let (started, mut all_started) = tokio::sync::mpsc::channel(CLIENTS);
     let mut clients = Vec::new();
@@ -94,7 +94,7 @@ async fn a_drain_under_load_answers_everything_and_resets_nobody() {
                 match client.try_next().await.expect("the server reset the connection") {
                     Got::Binary(_) => answered += 1,
                     close => {
-                        assert_eq!(close, Got::Close(1001, going_away().text.into_owned()));
+                        assert_eq!(close, Got::Close(1001, going_away().text().to_owned()));
                         break;
                     }
                 }
@@ -116,11 +116,11 @@ async fn a_drain_under_load_answers_everything_and_resets_nobody() {
 #[tokio::test]
 async fn a_client_that_does_not_read_gets_its_queue_and_its_close_when_it_does() {
     let mut service = Service::new();
-    let puppet = RecordingHandler::default();
+    let handler = RecordingHandler::default();
     // More than the buffers of both sockets hold.
     let megabyte = "m".repeat(1 << 20);
-    puppet.offer((0..32).map(|_| megabyte.clone()));
-    let mut client = connect(&service, puppet).await;
+    handler.offer((0..32).map(|_| megabyte.clone()));
+    let mut client = connect(&service, handler).await;
     let mut first = [0; 10];
     client.io.read_exact(&mut first).await.unwrap();
     for connection in service.registry.begin_drain() {
@@ -148,5 +148,5 @@ async fn a_reset_by_the_client_is_a_peer_that_is_gone() {
     drop(client);
     let ended = tokio::time::timeout(Duration::from_secs(10), service.ended()).await.unwrap();
     assert_eq!((ended.outcome, ended.code), (Outcome::PeerGone, CloseCode::ABNORMAL));
-    assert_eq!(ended.error, Some("reset"));
+    assert_eq!(ended.error, Some(CloseError::Reset));
 }

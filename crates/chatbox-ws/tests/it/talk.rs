@@ -69,15 +69,15 @@ async fn frames_that_came_with_the_handshake_are_served_first() {
 #[tokio::test(start_paused = true)]
 async fn a_source_is_pulled_when_it_says_so() {
     let service = Service::new();
-    let puppet = RecordingHandler::default();
-    let (mut client, connection) = service.connect(puppet.clone());
+    let handler = RecordingHandler::default();
+    let (mut client, connection) = service.connect(handler.clone());
     for n in 0..3 {
-        puppet.offer([n.to_string()]);
+        handler.offer([n.to_string()]);
         connection.notify();
         assert_eq!(client.next().await, Got::text(n.to_string()));
     }
     // More than one vectored write takes, and more than the pipe does.
-    puppet.offer((0..5_000).map(|n| format!("number {n}")));
+    handler.offer((0..5_000).map(|n| format!("number {n}")));
     connection.notify();
     for n in 0..5_000 {
         assert_eq!(client.next().await, Got::text(format!("number {n}")));
@@ -87,9 +87,9 @@ async fn a_source_is_pulled_when_it_says_so() {
 #[tokio::test(start_paused = true)]
 async fn what_is_pushed_goes_before_what_is_pulled() {
     let service = Service::new();
-    let puppet = RecordingHandler::default();
-    puppet.offer(["pulled".to_owned()]);
-    let (mut client, connection) = service.connect(puppet);
+    let handler = RecordingHandler::default();
+    handler.offer(["pulled".to_owned()]);
+    let (mut client, connection) = service.connect(handler);
     connection.push(|out| frame::text("pushed", out));
     assert_eq!(client.next().await, Got::text("pushed"));
     assert_eq!(client.next().await, Got::text("pulled"));
@@ -97,10 +97,7 @@ async fn what_is_pushed_goes_before_what_is_pulled() {
 
 #[tokio::test(start_paused = true)]
 async fn messages_larger_than_any_buffer_pass() {
-    let service = Service::with(chatbox_ws::Settings {
-        accept: chatbox_ws::DecodeLimits { max_message: 1 << 20, binary: true },
-        ..Default::default()
-    });
+    let service = Service::with(chatbox_ws::Settings::default().with_max_message(1 << 20).with_binary(true));
     let (client, _) = service.connect(Echo);
     let payload: Vec<u8> = (0..1 << 20).map(|at| (at / PIPE) as u8).collect();
     let (reader, mut writer) = tokio::io::split(client.io);

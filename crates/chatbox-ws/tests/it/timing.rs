@@ -2,7 +2,7 @@
 
 use crate::service::{Echo, RecordingHandler, Service};
 use crate::wire::{self, Got};
-use chatbox_core::{CloseCode, CloseReason, CloseSummary, ClosedBy};
+use chatbox_core::{CloseCode, CloseError, CloseReason, CloseSummary, ClosedBy};
 use chatbox_ws::{Expiry, Settings};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -24,7 +24,7 @@ async fn a_silent_client_is_pinged_and_then_given_up() {
     }
     assert_eq!(client.rest().await, []);
     assert!(about(start.elapsed(), Duration::from_secs(60)), "{:?}", start.elapsed());
-    assert_eq!(service.ended().await, CloseSummary::peer_gone("heartbeat_timeout"));
+    assert_eq!(service.ended().await, CloseSummary::peer_gone(CloseError::HeartbeatTimeout));
 }
 
 #[tokio::test(start_paused = true)]
@@ -56,14 +56,14 @@ async fn a_client_that_talks_is_not_pinged() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_nobody_listens_to_is_not_called_silent() {
     let service = Service::new();
-    let puppet = RecordingHandler::default();
-    puppet.busy();
-    let (mut client, _) = service.connect(puppet.clone());
+    let handler = RecordingHandler::default();
+    handler.busy();
+    let (mut client, _) = service.connect(handler.clone());
     client.text("waits").await;
     sleep(Duration::from_secs(300)).await;
-    puppet.ready();
+    handler.ready();
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(puppet.seen(), ["on_message", "waits"]);
+    assert_eq!(handler.seen(), ["on_message", "waits"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +72,7 @@ async fn a_connection_is_closed_when_it_expires_whatever_it_does() {
     let reason = CloseReason::new(CloseCode::POLICY, "token expired");
     for after in [Duration::ZERO, Duration::from_secs(10), Duration::from_secs(3_600)] {
         let start = Instant::now();
-        let expiry = Expiry { after, reason: reason.clone() };
+        let expiry = Expiry::new(after, reason.clone());
         let (mut client, _) = service.connect_with(Echo, bytes::Bytes::new(), Some(expiry));
         assert_eq!(client.next_but_pings().await, Got::Close(1008, "token expired".to_owned()));
         assert!(about(start.elapsed(), after), "{:?}", start.elapsed());
@@ -84,14 +84,11 @@ async fn a_connection_is_closed_when_it_expires_whatever_it_does() {
 
 #[tokio::test(start_paused = true)]
 async fn what_never_expires_does_not_expire_at_once() {
-    let service = Service::with(Settings {
-        heartbeat_interval: Duration::MAX,
-        heartbeat_timeout: Duration::MAX,
-        ..Settings::default()
-    });
+    let settings = Settings::default().with_heartbeat_interval(Duration::MAX).with_heartbeat_timeout(Duration::MAX);
+    let service = Service::with(settings);
     let decades = Duration::from_secs(30 * 365 * 24 * 3_600);
     for after in [decades, Duration::MAX] {
-        let expiry = Expiry { after, reason: CloseReason::new(CloseCode::POLICY, "token expired") };
+        let expiry = Expiry::new(after, CloseReason::new(CloseCode::POLICY, "token expired"));
         let (mut client, _) = service.connect_with(Echo, bytes::Bytes::new(), Some(expiry));
         sleep(Duration::from_secs(600)).await;
         // Long enough to give the peer time to read it, beside all the time there is.

@@ -1,11 +1,12 @@
-//! A client that writes what it is told to, byte by byte if need be, and reads what the server makes of it.
+//! A client that writes any bytes, and reads and checks the server's frames.
 
+pub(crate) use chatbox_testing::{binary, close, frame, ping, pong, text, unmasked};
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-/// What the server sent.
+/// A frame of the server, or the end of its stream.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Got {
     Text(String),
@@ -41,12 +42,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.send(&close(code)).await;
     }
 
-    /// The next frame. Fails if it is not a sound, whole, unmasked server frame, or if none comes.
+    /// The next frame. Fails if it is not a valid, complete, unmasked server frame, or if none comes.
     pub(crate) async fn next(&mut self) -> Got {
-        timeout(Duration::from_secs(600), self.try_next()).await.expect("a frame was awaited in vain").unwrap()
+        timeout(Duration::from_secs(600), self.try_next()).await.expect("a frame").unwrap()
     }
 
-    /// The next frame that is no ping; pings are answered.
+    /// The next frame that is not a ping; pings are answered.
     pub(crate) async fn next_but_pings(&mut self) -> Got {
         loop {
             match self.next().await {
@@ -95,49 +96,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             }
         }
     }
-}
-
-/// A masked frame; `first` is FIN, the reserved bits and the opcode.
-pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    const MASK: [u8; 4] = [0xde, 0xad, 0xbe, 0xef];
-    let mut out = vec![first];
-    match payload.len() {
-        len @ 0..=125 => out.push(0x80 | len as u8),
-        len @ 126..=0xffff => {
-            out.push(0x80 | 126);
-            out.extend((len as u16).to_be_bytes());
-        }
-        len => {
-            out.push(0x80 | 127);
-            out.extend((len as u64).to_be_bytes());
-        }
-    }
-    out.extend(MASK);
-    out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    out
-}
-
-pub(crate) fn text(payload: &str) -> Vec<u8> {
-    frame(0x81, payload.as_bytes())
-}
-
-pub(crate) fn binary(payload: &[u8]) -> Vec<u8> {
-    frame(0x82, payload)
-}
-
-pub(crate) fn ping(payload: &[u8]) -> Vec<u8> {
-    frame(0x89, payload)
-}
-
-pub(crate) fn pong(payload: &[u8]) -> Vec<u8> {
-    frame(0x8a, payload)
-}
-
-pub(crate) fn close(code: u16) -> Vec<u8> {
-    frame(0x88, &code.to_be_bytes())
-}
-
-/// A frame that is not masked: what a client must not send.
-pub(crate) fn violation() -> Vec<u8> {
-    vec![0x81, 0x00]
 }

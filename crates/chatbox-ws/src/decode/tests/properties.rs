@@ -1,11 +1,12 @@
-//! What holds for every stream, and for every way of cutting it.
+//! Properties of the decoder for any stream, split in any way.
 
-use super::{CONTINUATION, FIN, PING, TEXT, decode_in_chunks, frame, taking};
+use super::{decode_in_chunks, taking};
 use crate::decode::{DecodeLimits, Decoder, Event};
+use chatbox_testing::{CONTINUATION, FIN, PING, TEXT, frame};
 use fastwebsockets::{Frame, OpCode, Payload};
 use proptest::prelude::*;
 
-/// A client's frames, mostly sound: what breaks them is drawn rarely, so that streams are long before they break.
+/// A client's frames, mostly valid: violations are drawn rarely, so that streams are long before one.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let opcode = prop_oneof![
         6 => prop::sample::select(vec![0x81u8, 0x01, 0x80, 0x00]),
@@ -64,9 +65,9 @@ proptest! {
         binary: bool,
         max_message in prop_oneof![Just(30usize), Just(65_536)],
     ) {
-        let accept = DecodeLimits { max_message, binary };
-        let (whole, decoder) = decode_in_chunks(accept, &stream, &[]);
-        let (split, split_decoder) = decode_in_chunks(accept, &stream, &cuts(stream.len(), &at));
+        let limits = DecodeLimits::default().with_max_message(max_message).with_binary(binary);
+        let (whole, decoder) = decode_in_chunks(limits, &stream, &[]);
+        let (split, split_decoder) = decode_in_chunks(limits, &stream, &cuts(stream.len(), &at));
         prop_assert_eq!(whole, split);
         prop_assert_eq!(decoder.is_partial(), split_decoder.is_partial());
     }
