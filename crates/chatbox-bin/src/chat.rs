@@ -1,6 +1,6 @@
 //! The handler that connects a WebSocket session to the rooms.
 
-use chatbox_core::{Batch, CloseReason, Closing, Connection, Source};
+use chatbox_core::{Batch, CloseReason, Closing, Connection, Source as _};
 use chatbox_rooms::{Member, Permission, Rooms};
 use chatbox_ws::{Handler, Message};
 use std::sync::Arc;
@@ -18,12 +18,6 @@ impl ChatHandler {
     }
 }
 
-impl Source for ChatHandler {
-    fn pull(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        self.member.pull(cx, batch);
-    }
-}
-
 impl Handler for ChatHandler {
     fn on_message(&mut self, connection: &Arc<Connection>, message: Message<'_>) -> Result<(), CloseReason> {
         if let Message::Text(text) = message {
@@ -34,6 +28,10 @@ impl Handler for ChatHandler {
 
     fn poll_ready(&mut self, connection: &Arc<Connection>, cx: &mut Context<'_>) -> Poll<()> {
         self.member.poll_ready(connection, cx)
+    }
+
+    fn pull(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        self.member.pull(cx, batch);
     }
 
     fn on_closing(&mut self, connection: &Arc<Connection>, _: &Closing) {

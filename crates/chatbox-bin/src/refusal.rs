@@ -82,12 +82,11 @@ impl From<PathRejection> for HttpRefusal {
 /// Counted by the registry's observer.
 impl From<Refused> for HttpRefusal {
     fn from(refusal: Refused) -> Self {
-        let (status, code) = match refusal {
-            Refused::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-            Refused::Full => (StatusCode::SERVICE_UNAVAILABLE, "full"),
-            Refused::TooManyOfUser => (StatusCode::TOO_MANY_REQUESTS, "too_many_connections"),
+        let status = match refusal {
+            Refused::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let refused = Self::new(status, code, refusal.to_string()).retry_later();
+        let refused = Self::new(status, refusal.as_str(), refusal.to_string()).retry_later();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             // The next try should reach another instance, which it cannot through this connection.
             refused.with(CONNECTION, HeaderValue::from_static("close"))

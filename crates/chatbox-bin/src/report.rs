@@ -51,7 +51,7 @@ pub struct Messages {
 
 impl ServiceReport {
     pub(crate) fn new(shutdown: chatbox_shutdown::Report, tally: Tally, totals: Totals) -> Self {
-        let Tally { at_signal, closed, peer_gone, timed_out, aborted, refused } = tally;
+        let Tally { at_signal, closed, peer_gone, timed_out, aborted, refused, .. } = tally;
         let Totals { accepted, acked, rejected, .. } = totals;
         Self {
             shutdown,

@@ -59,12 +59,9 @@ impl ServiceState {
     async fn close_connections(&self, budget: Duration, expired: impl Future<Output = ()>) -> Tally {
         let close = async {
             let shutdown = &self.config.shutdown;
-            let drain = Drain {
-                reason: close_reason(Disconnect::Shutdown),
-                rate: shutdown.close_rate,
-                budget,
-                close_handshake: shutdown.close_handshake,
-            };
+            let drain = Drain::new(close_reason(Disconnect::Shutdown), budget)
+                .with_rate(shutdown.close_rate)
+                .with_close_handshake(shutdown.close_handshake);
             let tally = self.registry.drain(drain, expired).await;
             telemetry::on_drained(&tally);
             tally

@@ -1,6 +1,6 @@
 //! Metrics: what is recorded about connections and shutdowns, and the exporter.
 
-use chatbox_core::{CloseCode, CloseSummary, Closing, Connection, Observer, Refused, Tally};
+use chatbox_core::{CloseCode, CloseError, CloseSummary, Closing, Connection, Observer, Refused, Tally};
 use chatbox_shutdown::Phase;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -53,19 +53,16 @@ enum Kind {
     Histogram,
 }
 
-/// Why newcomers are turned away: each is counted from the start, so that a rate can be taken of the first one.
+/// Reasons for refusals besides those of [`Refused`]: each is counted from the start, so that a rate can be taken of the first one.
 const REFUSALS: &[&str] = &[
     "bad_request",
     "bad_upgrade",
-    "draining",
-    "full",
     "handshake_limit",
     "history_limit",
     "not_allowed",
     "origin_not_allowed",
     "unauthorized",
     "unsupported_version",
-    "user_limit",
 ];
 
 /// Between two lines about the same kind of refusal: a flood of newcomers, or of messages, must not become a flood of lines.
@@ -127,7 +124,7 @@ pub(crate) fn on_shutdown(lasted: Duration) {
 
 /// Logs the outcome of a drain.
 pub(crate) fn on_drained(tally: &Tally) {
-    let Tally { at_signal, closed, peer_gone, timed_out, aborted, refused } = *tally;
+    let Tally { at_signal, closed, peer_gone, timed_out, aborted, refused, .. } = *tally;
     tracing::info!(at_signal, closed, peer_gone, timed_out, aborted, refused, "All WebSocket connections closed");
 }
 
@@ -151,8 +148,8 @@ pub(crate) struct ConnectionMetrics {
 
 impl ConnectionMetrics {
     pub(crate) fn new() -> Self {
-        for reason in REFUSALS {
-            counter!("chatbox_connections_refused_total", "reason" => *reason).increment(0);
+        for reason in REFUSALS.iter().copied().chain(Refused::ALL.map(Refused::as_str)) {
+            counter!("chatbox_connections_refused_total", "reason" => reason).increment(0);
         }
         Self {
             active: gauge!("chatbox_connections_active"),
@@ -233,7 +230,7 @@ impl Observer for ConnectionMetrics {
         let code = code_label(ended.code);
         counter!("chatbox_connections_closed_total", "code" => code, "by" => ended.by.as_str()).increment(1);
         if let Some(kind) = ended.error {
-            counter!("chatbox_connection_close_errors_total", "kind" => kind).increment(1);
+            counter!("chatbox_connection_close_errors_total", "kind" => kind.as_str()).increment(1);
         }
         tracing::debug!(
             user_id = &**connection.user(),
@@ -241,7 +238,8 @@ impl Observer for ConnectionMetrics {
             code = ended.code.value(),
             by = ended.by.as_str(),
             outcome = ended.outcome.as_str(),
-            error = ended.error,
+            error = ended.error.map(CloseError::as_str),
+            owed = ended.owed,
             "WebSocket connection ended"
         );
     }

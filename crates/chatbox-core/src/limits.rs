@@ -55,6 +55,30 @@ impl Limits {
         self.outboxes_bytes = bytes;
         self
     }
+
+    /// Most connections at the same time.
+    #[must_use]
+    pub const fn max_connections(&self) -> NonZero<usize> {
+        self.max_connections
+    }
+
+    /// Most connections of one user at the same time.
+    #[must_use]
+    pub const fn max_per_user(&self) -> NonZero<u32> {
+        self.max_per_user
+    }
+
+    /// Bytes at which one outbox counts as full.
+    #[must_use]
+    pub const fn outbox_bytes(&self) -> NonZero<usize> {
+        self.outbox_bytes
+    }
+
+    /// Bytes in all outboxes together at which every outbox that is not empty counts as full.
+    #[must_use]
+    pub const fn outboxes_bytes(&self) -> NonZero<usize> {
+        self.outboxes_bytes
+    }
 }
 
 impl Default for Limits {

@@ -83,7 +83,31 @@ impl Settings {
         self
     }
 
-    /// The time for the close handshake, for a drain to leave room for it.
+    /// Largest message in bytes.
+    #[must_use]
+    pub const fn max_message(&self) -> usize {
+        self.decode.max_message()
+    }
+
+    /// Silence of the peer after which it is sent a ping.
+    #[must_use]
+    pub const fn heartbeat_interval(&self) -> Duration {
+        self.heartbeat_interval
+    }
+
+    /// Silence of the peer after which its connection is ended.
+    #[must_use]
+    pub const fn heartbeat_timeout(&self) -> Duration {
+        self.heartbeat_timeout
+    }
+
+    /// Time without write progress after which a connection is closed.
+    #[must_use]
+    pub const fn write_timeout(&self) -> Duration {
+        self.write_timeout
+    }
+
+    /// Time in which a peer must answer a Close; what a drain should leave for its last connection.
     #[must_use]
     pub const fn close_handshake(&self) -> Duration {
         self.close_handshake

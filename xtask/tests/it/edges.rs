@@ -30,7 +30,7 @@ const PICTURE: &[Edges] = &[
             "chatbox-store",
             "chatbox-ws",
         ],
-        &[],
+        &["chatbox-testing"],
     ),
     edges("chatbox-client", &["chatbox-protocol"], &[]),
     edges("chatbox-core", &[], &[]),

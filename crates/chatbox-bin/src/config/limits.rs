@@ -3,7 +3,6 @@
 use super::error::{ConfigError, ConfigErrorKind};
 use super::{Config, values};
 use chatbox_core::RateLimits;
-use chatbox_ws::DecodeLimits;
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -59,14 +58,14 @@ impl Default for LimitsConfig {
         let rooms = chatbox_rooms::Options::default();
         let transport = chatbox_ws::Settings::default();
         Self {
-            max_connections: nonzero(registry.max_connections),
-            max_connections_per_user: NonZeroU32::new(registry.max_per_user).unwrap_or(NonZeroU32::MIN),
+            max_connections: registry.max_connections(),
+            max_connections_per_user: registry.max_per_user(),
             max_message_bytes: nonzero(rooms.max_message_bytes()),
             messages_per_second: const { NonZeroU32::new(50).unwrap() },
             burst: const { NonZeroU32::new(100).unwrap() },
-            outbox_bytes: nonzero(registry.outbox_bytes),
-            write_timeout: transport.write_timeout,
-            outboxes_bytes: nonzero(registry.outboxes_bytes),
+            outbox_bytes: registry.outbox_bytes(),
+            write_timeout: transport.write_timeout(),
+            outboxes_bytes: registry.outboxes_bytes(),
             rings_bytes: nonzero(rooms.rings_bytes()),
             rooms_per_connection: rooms.rooms_per_connection(),
             rooms_per_minute: rooms.rooms_per_minute(),
@@ -82,7 +81,7 @@ fn nonzero(value: usize) -> NonZeroUsize {
 impl Default for HeartbeatConfig {
     fn default() -> Self {
         let transport = chatbox_ws::Settings::default();
-        Self { interval: transport.heartbeat_interval, timeout: transport.heartbeat_timeout }
+        Self { interval: transport.heartbeat_interval(), timeout: transport.heartbeat_timeout() }
     }
 }
 
@@ -113,12 +112,11 @@ impl Config {
     /// Settings of the connection registry.
     pub(crate) fn registry_limits(&self) -> chatbox_core::Limits {
         let limits = &self.limits;
-        chatbox_core::Limits {
-            max_connections: limits.max_connections.get(),
-            max_per_user: limits.max_connections_per_user.get(),
-            outbox_bytes: limits.outbox_bytes.get(),
-            outboxes_bytes: limits.outboxes_bytes.get(),
-        }
+        chatbox_core::Limits::default()
+            .with_max_connections(limits.max_connections)
+            .with_max_per_user(limits.max_connections_per_user)
+            .with_outbox_bytes(limits.outbox_bytes)
+            .with_outboxes_bytes(limits.outboxes_bytes)
     }
 
     /// Settings of the rooms.
@@ -134,12 +132,11 @@ impl Config {
 
     /// Settings of the WebSocket sessions.
     pub(crate) fn session_settings(&self) -> chatbox_ws::Settings {
-        chatbox_ws::Settings {
-            accept: DecodeLimits { max_message: self.limits.max_message_bytes.get(), binary: false },
-            heartbeat_interval: self.heartbeat.interval,
-            heartbeat_timeout: self.heartbeat.timeout,
-            write_timeout: self.limits.write_timeout,
-            close_handshake: self.shutdown.close_handshake,
-        }
+        chatbox_ws::Settings::default()
+            .with_max_message(self.limits.max_message_bytes.get())
+            .with_heartbeat_interval(self.heartbeat.interval)
+            .with_heartbeat_timeout(self.heartbeat.timeout)
+            .with_write_timeout(self.limits.write_timeout)
+            .with_close_handshake(self.shutdown.close_handshake)
     }
 }

@@ -41,7 +41,7 @@ impl Default for ShutdownConfig {
             lame_duck: plan.lame_duck,
             drain: plan.drain,
             flush: plan.flush,
-            close_handshake: chatbox_ws::Settings::default().close_handshake,
+            close_handshake: chatbox_ws::Settings::default().close_handshake(),
             close_rate: 2_000,
             termination_log: "/dev/termination-log".into(),
         }

@@ -39,7 +39,7 @@ fn upgrade(state: &Arc<ServiceState>, parts: &mut Parts) -> Result<Response, Box
     let Identity { user, valid_for, rooms } =
         state.authenticator.identify(peer, &parts.headers, credentials).map_err(|error| refuse(error.into()))?;
     let lease = state.registry.admit(&user).map_err(|refusal| refuse(refusal.into()))?;
-    let expiry = valid_for.map(|after| Expiry { after, reason: close_reason(Disconnect::TokenExpired) });
+    let expiry = valid_for.map(|after| Expiry::new(after, close_reason(Disconnect::TokenExpired)));
     if let Some(peer) = peer {
         let client = client_addr::client(peer, &parts.headers, &state.config.server.trusted_proxies);
         tracing::debug!(user_id = user, connection_id = %lease.connection().id(), %client, "Client admitted");

@@ -37,7 +37,7 @@ impl World {
     }
 
     pub(crate) fn limited(store: Arc<dyn Store>, options: Options, rates: RateLimits) -> Self {
-        let limits = chatbox_core::Limits { max_per_user: 1_000, ..Default::default() };
+        let limits = chatbox_core::Limits::default().with_max_per_user(1_000.try_into().expect("not 0"));
         Self { rooms: Rooms::new(store, "server-1", rates, options, line), registry: Registry::new(limits, ()) }
     }
 
@@ -91,13 +91,13 @@ impl Client {
     /// Pulls once, as a session that can write does.
     pub(crate) fn poll_pull(&mut self, cx: &mut Context<'_>) {
         let connection = Arc::clone(self.lease.connection());
-        connection.register(cx.waker());
+        self.lease.register(cx.waker());
         let _ = self.member.poll_ready(&connection, cx);
-        connection.rest();
+        self.lease.rearm();
         let mut batch = Batch::new(self.frames, 64 * 1024);
         let mut bytes = Vec::new();
-        if let Some(queued) = connection.take_outbox() {
-            connection.written(queued.len());
+        if let Some(queued) = self.lease.take_outbox() {
+            self.lease.written(queued.len());
             bytes.extend(queued);
         }
         self.member.pull(cx, &mut batch);
@@ -181,10 +181,8 @@ impl Client {
     /// Closes the connection like a drain.
     pub(crate) fn close(&mut self) -> Closing {
         self.member.on_closing(self.lease.connection());
-        Closing {
-            reason: CloseReason::new(CloseCode::GOING_AWAY, "server shutting down"),
-            reconnect_after: Some(Duration::from_millis(1_500)),
-        }
+        let reason = CloseReason::new(CloseCode::GOING_AWAY, "server shutting down");
+        Closing::new(reason).with_reconnect_after(Duration::from_millis(1_500))
     }
 }
 

@@ -1,6 +1,7 @@
 //! A WebSocket client that takes nothing from the code under test: frames are made and read by hand, strictly.
 
 use super::{Response, within};
+pub(crate) use chatbox_testing::frame;
 use serde_json::Value;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -250,24 +251,4 @@ impl Peer {
             opcode => panic!("opcode {opcode}"),
         })
     }
-}
-
-/// A masked frame with this first byte.
-pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
-    let mut bytes = vec![first];
-    match payload.len() {
-        length @ 0..=125 => bytes.push(0x80 | length as u8),
-        length @ 126..=0xFFFF => {
-            bytes.push(0x80 | 126);
-            bytes.extend((length as u16).to_be_bytes());
-        }
-        length => {
-            bytes.push(0x80 | 127);
-            bytes.extend((length as u64).to_be_bytes());
-        }
-    }
-    bytes.extend(MASK);
-    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    bytes
 }
