@@ -1,6 +1,7 @@
 //! Encoder of the frames that a WebSocket client sends (RFC 6455 section 5.2), for tests, benchmarks and fuzz targets.
 //!
 //! Independent of the decoder under test, and able to encode frames that no client should send.
+#![doc = include_str!("../README.md")]
 
 /// The masking key of every frame: the one of the examples in section 5.7.
 pub const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
