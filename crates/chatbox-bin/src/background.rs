@@ -4,9 +4,9 @@ use crate::auth::KeyRing;
 use crate::config::Retention;
 use crate::error::chain;
 use chatbox_rooms::Rooms;
-use chatbox_store::StoreError;
+use chatbox_store::{StoreError, Sweep};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -43,11 +43,18 @@ impl Background {
 async fn expire_messages(rooms: Rooms, keep: Duration) {
     let mut sweeps = interval(EXPIRY_SWEEP.min(keep.max(Duration::from_secs(1))));
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut decision, started) = (chatbox_store::Retention::new(keep), Instant::now());
     loop {
         sweeps.tick().await;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let before = i64::try_from(now.saturating_sub(keep).as_millis()).unwrap_or(i64::MAX);
-        match rooms.expire(before).await {
+        let cutoff = match decision.sweep(rooms.now_ms(), started.elapsed()) {
+            Sweep::Remove(cutoff) => cutoff,
+            Sweep::Jumped { ahead, cutoff } => {
+                tracing::warn!(?ahead, "The clock was set forward: messages are kept for longer, not removed early");
+                cutoff
+            }
+            _ => continue,
+        };
+        match rooms.expire(cutoff).await {
             Ok(0) => {}
             Ok(messages) => tracing::info!(messages, "Removed messages past their retention"),
             Err(StoreError::Closed) => return,

@@ -6,7 +6,6 @@ use crate::room::Room;
 use chatbox_core::Reply;
 use chatbox_store::{Draft, StoreError};
 use std::sync::Arc;
-use std::time::SystemTime;
 use tokio::time::Instant;
 
 /// What [`Rooms`](crate::Rooms) and its members hold. Dropping the last one closes the queue, and thereby ends the sequencer.
@@ -29,19 +28,12 @@ impl Handle {
 
     /// Queues a message for the sequencer. If the queue is full or closed, the message is rejected at once.
     pub(crate) fn submit(&self, room: Arc<Room>, user: &Arc<str>, id: &str, body: &str, reply: Reply) {
-        let draft = Draft { user: Arc::clone(user), id: id.into(), body: body.into(), at_ms: now_ms() };
+        let draft =
+            Draft { user: Arc::clone(user), id: id.into(), body: body.into(), at_ms: self.context.store.now_ms() };
         let due = Instant::now() + self.context.options.store_timeout();
         self.context.metrics.accepted();
         if let Err(Submission { room, draft, reply, .. }) = self.queue.submit(Submission { room, draft, reply, due }) {
             self.context.reject(room.name(), &draft.id, reply);
         }
     }
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_millis()).ok())
-        .unwrap_or_default()
 }

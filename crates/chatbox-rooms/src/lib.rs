@@ -21,5 +21,5 @@ mod wire;
 pub use member::{Member, Permission};
 pub use metrics::Totals;
 pub use options::Options;
-pub use rooms::Rooms;
+pub use rooms::{History, Rooms};
 pub use wire::FrameEncoder;

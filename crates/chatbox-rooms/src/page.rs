@@ -15,10 +15,11 @@ pub(crate) enum Page {
 
 /// Reads at most `limit` messages after `after`.
 pub(crate) async fn read(store: &dyn Store, room: &str, after: u64, limit: usize) -> Result<Page, StoreError> {
-    let messages = store.read(room, after, limit).await?;
-    if !messages.is_empty() {
-        return Ok(Page::Messages(messages));
-    }
-    let removed = store.span(room).await?.first - 1;
-    Ok(if removed > after { Page::Removed(removed) } else { Page::Empty })
+    let page = store.read(room, after, limit).await?;
+    let removed = page.removed_to(after);
+    Ok(if page.messages.is_empty() {
+        removed.map_or(Page::Empty, Page::Removed)
+    } else {
+        Page::Messages(page.messages)
+    })
 }

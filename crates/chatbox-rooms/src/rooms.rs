@@ -11,7 +11,7 @@ use crate::room_table::RoomTable;
 use crate::sequencer;
 use crate::wire::{FrameEncoder, Wire, stored_message};
 use chatbox_core::RateLimits;
-use chatbox_store::{Store, StoreError};
+use chatbox_store::{Cutoff, Store, StoreError};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use std::sync::Arc;
@@ -28,6 +28,18 @@ pub struct Rooms {
     handle: Arc<Handle>,
     /// Resolves when the sequencer has ended.
     ended: Shared<BoxFuture<'static, ()>>,
+}
+
+/// Stored messages of a room, as [`Rooms::history`] returns them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct History {
+    /// The newest `seq` of the room, 0 if there is none.
+    pub head: u64,
+    /// The `seq` of the last of the messages, to continue after.
+    pub last_seq: Option<u64>,
+    /// The messages in `seq` order, each encoded as a `message` of the protocol.
+    pub messages: Vec<Box<str>>,
 }
 
 impl Rooms {
@@ -62,27 +74,33 @@ impl Rooms {
         Self { handle: Arc::new(Handle { context, queue }), ended: ended.boxed().shared() }
     }
 
-    /// The head of a room, and its stored messages after `after` as encoded `message`s, at most `limit`.
+    /// The stored messages of a room after `after`, at most `limit`.
     ///
     /// # Errors
     /// When the store cannot be read, or does not answer within [`Options::store_timeout`].
-    pub async fn history(&self, room: &str, after: u64, limit: usize) -> Result<(u64, Vec<Box<str>>), StoreError> {
+    pub async fn history(&self, room: &str, after: u64, limit: usize) -> Result<History, StoreError> {
         let context = &self.handle.context;
         let read = async {
-            let stored = context.store.read(room, after, limit).await?;
-            let span = context.store.span(room).await?;
+            let page = context.store.read(room, after, limit).await?;
             let encode = |stored| String::from_utf8(stored_message(room, stored).encode()).unwrap_or_default().into();
-            Ok((span.head, stored.iter().map(encode).collect()))
+            let messages = page.messages.iter().map(encode).collect();
+            Ok(History { head: page.head, last_seq: page.last_seq(), messages })
         };
         context.in_time(read).await
     }
 
-    /// Removes messages that were accepted before `before_ms`, in milliseconds since the Unix epoch. Returns how many.
+    /// Removes messages that are past their retention. Returns how many.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn expire(&self, before_ms: i64) -> Result<u64, StoreError> {
-        self.handle.context.store.expire(before_ms).await
+    pub async fn expire(&self, cutoff: Cutoff) -> Result<u64, StoreError> {
+        self.handle.context.store.expire(cutoff).await
+    }
+
+    /// The current time by the clock that dates messages, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.handle.context.store.now_ms()
     }
 
     /// Frees the rate limiting state of idle users. Call it every few seconds.

@@ -12,13 +12,13 @@ use chatbox_store::{Append, Appended, Draft, open};
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let room = arguments.next().unwrap_or_else(|| "lobby".into());
-    let store = open("sqlite:log.db").await?;
+    let store = open(&"sqlite:log.db".parse()?).await?;
 
     if let Some(body) = arguments.next() {
         let now = SystemTime::UNIX_EPOCH.elapsed()?;
         let draft = Draft {
             user: "alice".into(),
-            // Whoever sends it again after a failure must use the same id.
+            // A message that is sent again after a failure must have the same id.
             id: now.as_nanos().to_string().into(),
             body: body.into(),
             at_ms: now.as_millis().try_into()?,
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         loop {
             let append = Append { room: (*room).into(), expected_head, messages: vec![draft.clone()] };
             match store.append(Arc::from([append])).await?.remove(0) {
-                Appended::All(placed) => break println!("stored: {placed:?}"),
+                Appended::All(results) => break println!("stored: {results:?}"),
                 Appended::HeadMoved { head } | Appended::Partly { head, .. } => expected_head = head,
             }
         }
@@ -36,9 +36,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut after = 0;
     loop {
         let page = store.read(&room, after, 100).await?;
-        let Some(last) = page.last() else { break };
-        after = last.seq;
-        for message in &page {
+        let Some(last) = page.last_seq() else { break };
+        after = last;
+        for message in &page.messages {
             println!("{:>5} {}: {}", message.seq, message.user, message.body);
         }
     }

@@ -1,25 +1,25 @@
-//! What can go wrong with a store.
+//! The error type of every store.
 
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Why a store did not do what it was asked to, or could not be opened.
+/// Why a store could not be opened, or a call failed.
 ///
-/// Clones share their source: one failed commit is the answer to everyone who was waiting for it.
+/// Clones share their source: one failed commit answers every call that took part in it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The store cannot do it now; later it may. What that means for an [append](crate::Store::append)
-    /// is said there.
+    /// The call failed now and may succeed later. What that means for an append is said at
+    /// [`Store::append`](crate::Store::append).
     #[error("the {store} store is unavailable")]
     Unavailable {
         /// The store's [name](crate::Store::name).
         store: &'static str,
-        /// What its backend says.
+        /// The backend's error.
         source: Arc<dyn Error + Send + Sync>,
     },
-    /// The store was closed before.
+    /// The store is closed.
     #[error("the store is closed")]
     Closed,
     /// The file cannot be opened for writing.
@@ -27,16 +27,16 @@ pub enum StoreError {
     Open {
         /// The file, as it was given.
         path: PathBuf,
-        /// What the system or SQLite says.
+        /// The error of the system or of SQLite.
         source: Arc<dyn Error + Send + Sync>,
     },
-    /// Another process has the file open, or holds a lock on it.
+    /// Another process has the file open, or holds a lock on it. Opening succeeds once that process has ended.
     #[error("{} is in use by another process", path.display())]
     InUse {
         /// The file, as it was given.
         path: PathBuf,
     },
-    /// The file is no database, or that of another program.
+    /// The file is not a database, or the database of another program.
     #[error("{} is not a chatbox database", path.display())]
     Foreign {
         /// The file, as it was given.
@@ -55,40 +55,57 @@ pub enum StoreError {
         /// The newest version that this crate reads.
         known: i64,
     },
-    /// The servers of a database cannot be reached, or refuse what the store needs.
-    #[error("cannot use the database at {servers}")]
-    Connect {
+    /// The database servers do not answer, or have no primary now. Opening may succeed later.
+    #[error("the database at {servers} does not answer")]
+    Unreachable {
         /// Their names and ports.
         servers: String,
-        /// What the driver or the server says.
+        /// The driver's error.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// The database servers answer, and refuse what the store needs: the credentials are wrong, say, or the server is not a
+    /// member of a replica set. Trying again does not help.
+    #[error("cannot use the database at {servers}")]
+    Refused {
+        /// Their names and ports.
+        servers: String,
+        /// The error of the driver or the server.
         source: Arc<dyn Error + Send + Sync>,
     },
     /// The database was written by a newer version of this crate.
     #[error("the database {database} has schema version {found}, this program knows versions up to {known}")]
     NewerDatabase {
-        /// Its name.
+        /// The database's name.
         database: String,
-        /// The version found there.
+        /// The version in the database.
         found: i64,
         /// The newest version that this crate reads.
         known: i64,
     },
+    /// There is no log at the URL.
+    #[error("there is no chatbox log at {store}")]
+    Absent {
+        /// The URL without credentials.
+        store: String,
+    },
     /// The URL names a backend that this build does not have.
-    #[error("the {backend} store is not built into this program")]
+    #[error("this store needs the feature `{feature}`, with which this program was not built")]
     NotBuiltIn {
-        /// The backend.
-        backend: &'static str,
+        /// The feature of this crate that brings the backend.
+        feature: &'static str,
     },
-    /// The URL names no backend. Only the scheme is told: the rest may hold a password.
-    #[error("unknown store `{scheme}:`; known are sqlite:PATH, memory:, mongodb:// and mongodb+srv://")]
+    /// The URL names no backend. Only the scheme is shown: the rest may hold a password.
+    #[error("unknown store `{scheme}:`; known are {known}")]
     UnknownScheme {
-        /// What stands before the colon.
+        /// The text before the colon.
         scheme: String,
+        /// The forms of URL that this build knows.
+        known: String,
     },
-    /// The URL cannot be read. It is not told, since it may hold a password.
+    /// The URL cannot be parsed. It is not shown, since it may hold a password.
     #[error("invalid store URL: {problem}")]
     InvalidUrl {
-        /// What is wrong with it.
+        /// The reason.
         problem: &'static str,
     },
 }

@@ -1,83 +1,71 @@
-//! The log in memory: the newest messages of each room, for tests and benchmarks.
+//! A store in memory, for tests and benchmarks.
 
+mod backend;
 mod feed;
+mod log;
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::store::within_read_bytes;
-use crate::{Append, AppendResult, Appended, BoxFuture, Draft, Feed, FeedEvent, Span, Store, StoreError, Stored};
+use crate::{Append, Appended, BoxFuture, Cutoff, Feed, Page, Span, Store, StoreError, epoch};
 
+pub(crate) use self::backend::Backend;
 use self::feed::Replica;
+use self::log::Log;
 
-/// A store that keeps the newest [`MemoryStore::KEPT`] messages of each room and forgets everything
-/// with the process. A duplicate is noticed while the first of its kind is kept.
+/// A store that keeps the newest [`MemoryStore::KEPT`] messages of each room and loses everything with the process. A
+/// duplicate is recognised while the first message with its id is kept.
 ///
-/// [`replicas`](MemoryStore::replicas) are stores over one log, like those of several processes
-/// over one database: each follows what all append, and is closed for itself. For tests of what
-/// runs in many processes, the feed of one can be held back, or made to miss something.
+/// [`replicas`](MemoryStore::replicas) are stores over one log, like those of several processes over one database: each
+/// follows what all append, and is closed by itself. For tests, the feed of one can be paused, or made to lag.
 #[derive(Debug)]
 pub struct MemoryStore {
     log: Arc<Mutex<Log>>,
-    /// Which of the log's replicas this is.
-    place: usize,
-}
-
-#[derive(Debug, Default)]
-struct Log {
-    rooms: HashMap<Arc<str>, Room>,
-    replicas: Vec<Replica>,
-}
-
-#[derive(Debug, Default)]
-struct Room {
-    head: u64,
-    /// The newest messages, the last one at `head`.
-    kept: VecDeque<Stored>,
-    /// The `seq` of every kept message.
-    ids: HashMap<(Arc<str>, Box<str>), u64>,
+    epoch: Arc<str>,
+    /// The index of this store among the log's replicas.
+    index: usize,
 }
 
 impl MemoryStore {
     /// How many messages of each room are kept.
-    pub const KEPT: usize = 1000;
+    pub const KEPT: usize = log::KEPT;
 
-    /// An empty store, which nobody else can append to.
+    /// An empty store with a log of its own.
     #[must_use]
     pub fn new() -> Self {
-        Self { log: Arc::new(Mutex::new(Log { replicas: vec![Replica::alone()], ..Log::default() })), place: 0 }
+        Self { log: Log::shared(vec![Replica::alone()]), epoch: epoch::new(), index: 0 }
     }
 
-    /// That many stores over one empty log.
+    /// `count` stores over one empty log.
     #[must_use]
     pub fn replicas(count: usize) -> Vec<Self> {
-        let replicas = (0..count).map(|_| Replica::with_feed()).collect();
-        let log = Arc::new(Mutex::new(Log { replicas, ..Log::default() }));
-        (0..count).map(|place| Self { log: Arc::clone(&log), place }).collect()
+        let log = Log::shared((0..count).map(|_| Replica::with_feed()).collect());
+        let epoch = epoch::new();
+        (0..count).map(|index| Self { log: Arc::clone(&log), epoch: Arc::clone(&epoch), index }).collect()
     }
 
-    /// From now on this replica's feed tells nothing, until [`release_news`](Self::release_news).
-    pub fn hold_news(&self) {
-        self.lock().replicas[self.place].hold();
+    /// Pauses this store's feed: events are held back until [`resume_feed`](Self::resume_feed) or
+    /// [`resume_feed_lagged`](Self::resume_feed_lagged).
+    pub fn pause_feed(&self) {
+        self.lock().replicas[self.index].pause();
     }
 
-    /// The feed goes on with what it was held back from telling.
-    pub fn release_news(&self) {
-        self.lock().replicas[self.place].release();
+    /// Resumes the feed with the events that were held back.
+    pub fn resume_feed(&self) {
+        self.lock().replicas[self.index].resume();
     }
 
-    /// The feed goes on with [`FeedEvent::Lagged`] in place of what it was held back from telling.
-    pub fn lose_news(&self) {
-        self.lock().replicas[self.place].lose();
+    /// Resumes the feed with [`FeedEvent::Lagged`](crate::FeedEvent::Lagged) in place of the events that were held back.
+    pub fn resume_feed_lagged(&self) {
+        self.lock().replicas[self.index].resume_lagged();
     }
 
-    /// Works at once, under the lock, and leaves nothing to await.
+    /// Runs `work` under the lock, unless the store is closed. The future is ready at once.
     fn with<T: Send + 'static>(&self, work: impl FnOnce(&mut Log) -> T) -> BoxFuture<'_, Result<T, StoreError>> {
         let mut log = self.lock();
-        let answer = if log.replicas[self.place].is_open() { Ok(work(&mut log)) } else { Err(StoreError::Closed) };
+        let answer = if log.replicas[self.index].is_open() { Ok(work(&mut log)) } else { Err(StoreError::Closed) };
         Box::pin(ready(answer))
     }
 
@@ -97,32 +85,32 @@ impl Store for MemoryStore {
         "memory"
     }
 
+    fn epoch(&self) -> Arc<str> {
+        Arc::clone(&self.epoch)
+    }
+
     fn append(&self, batch: Arc<[Append]>) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
         self.with(|log| batch.iter().map(|append| log.append(append)).collect())
     }
 
     fn span(&self, room: &str) -> BoxFuture<'_, Result<Span, StoreError>> {
-        self.with(|log| log.rooms.get(room).map_or(Span { first: 1, head: 0 }, Room::span))
+        self.with(|log| log.rooms.get(room).map_or(Span { first: 1, head: 0 }, |room| room.span()))
     }
 
-    fn read(&self, room: &str, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>> {
-        self.with(|log| log.rooms.get(room).map_or_else(Vec::new, |room| room.read(after, limit)))
+    fn read(&self, room: &str, after: u64, limit: usize) -> BoxFuture<'_, Result<Page, StoreError>> {
+        self.with(|log| log.rooms.get(room).map_or_else(|| Page::new(0, Vec::new()), |room| room.read(after, limit)))
     }
 
-    fn find(&self, room: &str, user: &str, id: &str) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
-        self.with(|log| log.rooms.get(room)?.ids.get(&(user.into(), id.into())).copied())
-    }
-
-    fn expire(&self, before_ms: i64) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.with(|log| log.rooms.values_mut().map(|room| room.expire(before_ms)).sum())
+    fn expire(&self, cutoff: Cutoff) -> BoxFuture<'_, Result<u64, StoreError>> {
+        self.with(|log| log.rooms.values_mut().map(|room| room.expire(cutoff)).sum())
     }
 
     fn follow(&self) -> Option<Feed> {
-        self.lock().replicas[self.place].follow()
+        self.lock().replicas[self.index].follow()
     }
 
     fn lag(&self) -> Option<Duration> {
-        self.lock().replicas[self.place].lag()
+        self.lock().replicas[self.index].lag()
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -131,80 +119,10 @@ impl Store for MemoryStore {
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         let mut log = self.lock();
-        log.replicas[self.place].close();
+        log.replicas[self.index].close();
         if !log.replicas.iter().any(Replica::is_open) {
             log.rooms = HashMap::new();
         }
         Box::pin(ready(Ok(())))
-    }
-}
-
-impl Log {
-    fn append(&mut self, append: &Append) -> Appended {
-        let head = self.rooms.get(&append.room).map_or(0, |room| room.head);
-        if append.expected_head != head {
-            return Appended::HeadMoved { head };
-        }
-        if append.messages.is_empty() {
-            return Appended::All(Vec::new());
-        }
-        let room = self.rooms.entry(append.room.clone()).or_default();
-        let mut placed = Vec::with_capacity(append.messages.len());
-        for draft in &append.messages {
-            placed.push(room.place(draft));
-            if let (Some(AppendResult::New(_)), Some(message)) = (placed.last(), room.kept.back()) {
-                for replica in &mut self.replicas {
-                    replica.tell(|| FeedEvent::Appended { room: append.room.clone(), message: message.clone() });
-                }
-            }
-        }
-        Appended::All(placed)
-    }
-}
-
-impl Room {
-    fn span(&self) -> Span {
-        Span { first: self.head + 1 - self.kept.len() as u64, head: self.head }
-    }
-
-    fn place(&mut self, draft: &Draft) -> AppendResult {
-        match self.ids.entry((draft.user.clone(), draft.id.clone())) {
-            Entry::Occupied(stored) => AppendResult::Duplicate(*stored.get()),
-            Entry::Vacant(place) => {
-                self.head += 1;
-                place.insert(self.head);
-                let Draft { user, id, body, at_ms } = draft.clone();
-                self.kept.push_back(Stored { seq: self.head, user, id, body, at_ms });
-                if self.kept.len() > MemoryStore::KEPT {
-                    self.forget_oldest();
-                }
-                AppendResult::New(self.head)
-            }
-        }
-    }
-
-    fn read(&self, after: u64, limit: usize) -> Vec<Stored> {
-        let skipped = (after.saturating_add(1)).saturating_sub(self.span().first);
-        self.kept
-            .iter()
-            .skip(usize::try_from(skipped).unwrap_or(usize::MAX))
-            .take(limit)
-            .cloned()
-            .take_while(within_read_bytes())
-            .collect()
-    }
-
-    fn expire(&mut self, before_ms: i64) -> u64 {
-        let kept = self.kept.len();
-        while self.kept.front().is_some_and(|oldest| oldest.at_ms < before_ms) {
-            self.forget_oldest();
-        }
-        (kept - self.kept.len()) as u64
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some(Stored { user, id, .. }) = self.kept.pop_front() {
-            self.ids.remove(&(user, id));
-        }
     }
 }

@@ -1,12 +1,14 @@
-//! The log in MongoDB: one log that many processes append to and follow.
+//! A store in MongoDB: one log that many processes append to and follow.
 
 mod append;
+mod backend;
 mod connect;
 mod documents;
 mod expire;
 mod feed;
 mod heads;
 mod log;
+mod schema;
 
 use std::fmt;
 use std::io;
@@ -18,8 +20,10 @@ use mongodb::{Client, Database};
 use tokio::sync::RwLock;
 use tokio::time::timeout;
 
-use crate::{Append, Appended, BoxFuture, Feed, Span, Store, StoreError, Stored};
+use crate::{Append, Appended, BoxFuture, Cutoff, Feed, Page, Span, Store, StoreError};
 
+pub(crate) use self::backend::Backend;
+use self::connect::Connection;
 use self::documents::META;
 use self::feed::Following;
 use self::log::Log;
@@ -48,6 +52,7 @@ pub struct MongoStore {
     client: Client,
     database: Database,
     log: Arc<Log>,
+    epoch: Arc<str>,
     /// Read by every call that uses the client, so that whoever closes it waits for them.
     open: RwLock<bool>,
     following: Mutex<Option<Following>>,
@@ -62,12 +67,14 @@ impl MongoStore {
     /// # Errors
     ///
     /// [`StoreError::InvalidUrl`] for a connection string that cannot be used,
-    /// [`StoreError::Connect`] when the servers cannot be reached or refuse, or are no replica set,
-    /// [`StoreError::NewerDatabase`] for a schema of the future.
+    /// [`StoreError::Unreachable`] when the servers do not answer, [`StoreError::Refused`] when they refuse or are not a
+    /// replica set, [`StoreError::NewerDatabase`] for a newer schema.
     pub async fn open(uri: &str) -> Result<Self, StoreError> {
-        let (client, database) = connect::connect(uri).await?;
+        let connection = connect::connect(uri).await?;
+        let epoch = connection.insist(schema::prepare).await?;
+        let Connection { client, database, .. } = connection;
         let log = Arc::new(Log::new(&database));
-        Ok(Self { client, database, log, open: RwLock::new(true), following: Mutex::new(None) })
+        Ok(Self { client, database, log, epoch, open: RwLock::new(true), following: Mutex::new(None) })
     }
 
     /// Does what takes a bounded time, unless the store is closed.
@@ -92,6 +99,10 @@ impl Store for MongoStore {
         NAME
     }
 
+    fn epoch(&self) -> Arc<str> {
+        Arc::clone(&self.epoch)
+    }
+
     fn append(&self, batch: Arc<[Append]>) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
         Box::pin(async move { self.run(append::append(&self.log, &batch)).await })
     }
@@ -101,23 +112,18 @@ impl Store for MongoStore {
         Box::pin(async move { self.run(self.log.span(&room)).await })
     }
 
-    fn read(&self, room: &str, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>> {
+    fn read(&self, room: &str, after: u64, limit: usize) -> BoxFuture<'_, Result<Page, StoreError>> {
         let room = room.to_owned();
         Box::pin(async move { self.run(self.log.read(&room, after, limit)).await })
     }
 
-    fn find(&self, room: &str, user: &str, id: &str) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
-        let (room, user, id) = (room.to_owned(), user.to_owned(), id.to_owned());
-        Box::pin(async move { self.run(self.log.find(&room, &user, &id)).await })
-    }
-
-    fn expire(&self, before_ms: i64) -> BoxFuture<'_, Result<u64, StoreError>> {
+    fn expire(&self, cutoff: Cutoff) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(async move {
-            let before_ms = expire::allowed(before_ms);
+            let cutoff = expire::allowed(cutoff);
             let mut removed = 0;
             let mut done = expire::Done::Nothing;
             loop {
-                let step = self.run(expire::step(&self.log, before_ms, &done)).await?;
+                let step = self.run(expire::step(&self.log, cutoff, &done)).await?;
                 removed += step.removed;
                 match step.done {
                     expire::Done::All => return Ok(removed),

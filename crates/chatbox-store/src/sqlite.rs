@@ -1,8 +1,11 @@
-//! The log in a SQLite file: one writer thread that commits in groups, readers beside it.
+//! A store in a SQLite file: one writer thread that commits in groups, and readers beside it.
 
+mod backend;
 mod file;
+mod inspect;
 mod log;
 mod readers;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -10,39 +13,39 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::{Append, Appended, BoxFuture, Span, Store, StoreError, Stored};
+use crate::{Append, Appended, BoxFuture, Cutoff, Page, Span, Store, StoreError};
 
+pub(crate) use self::backend::Backend;
 use self::file::Database;
 use self::readers::Readers;
 use self::writer::Writer;
 
 /// A store in one SQLite file, for services that run on one machine.
 ///
-/// A commit is on the disk when [`append`](Store::append) returns (`journal_mode=WAL`,
-/// `synchronous=FULL`). Whatever is queued while one commit is written goes into the next one
-/// together. Beside the file lie `-wal` and `-shm`, which belong to it while it is open or after a
-/// crash, and `-lock`, which keeps a second process out and may be deleted when none runs. Other
-/// programs may read the file at any time (to back it up, say).
+/// A commit is on the disk when [`append`](Store::append) returns (`journal_mode=WAL`, `synchronous=FULL`). Appends that are
+/// queued while one commit is written share the next one. Beside the file are `-wal` and `-shm`, which belong to it while it
+/// is open and after a crash, and `-lock`, which keeps a second process out and may be deleted when none runs. Other programs
+/// may read the file at any time, to back it up for example.
 ///
-/// A commit waits for at most one second for the lock of another program that writes to the file.
-/// [`ping`](Store::ping) takes part in a commit, so it notices a full disk before a message does.
-/// After [`expire`](Store::expire) the file does not shrink; its free space is used again.
+/// A commit waits for at most one second for the lock of another program that writes to the file. [`ping`](Store::ping) takes
+/// part in a commit, so it fails on a full disk before a message does. After [`expire`](Store::expire) the file does not
+/// shrink; its free space is used again.
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    epoch: Arc<str>,
 }
 
 impl SqliteStore {
-    /// Opens the file, creates it if there is none, and brings one of an older version up to date.
+    /// Opens the file, creates it if there is none, and migrates one of an older version.
     ///
-    /// To be called within a tokio runtime. Dropping the future leaves nothing half done.
+    /// Must be called within a tokio runtime. Dropping the future leaves nothing half done.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Foreign`], [`StoreError::Newer`] and [`StoreError::InUse`] refuse a file and
-    /// leave it as it is; [`StoreError::Open`] when the directory does not exist, or anything is not
-    /// writable.
+    /// [`StoreError::Foreign`], [`StoreError::Newer`] and [`StoreError::InUse`] refuse a file and leave it unchanged;
+    /// [`StoreError::Open`] when the directory does not exist, or anything is not writable.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let path = path.into();
         let opening = tokio::task::spawn_blocking(move || Self::start(&path, file::open(&path)?));
@@ -50,16 +53,20 @@ impl SqliteStore {
     }
 
     fn start(path: &Path, database: Database) -> Result<Self, StoreError> {
-        let Database { lock, writer, readers } = database;
+        let Database { lock, writer, readers, epoch } = database;
         let writer = Writer::start(writer, lock)
             .map_err(|source| StoreError::Open { path: path.into(), source: Arc::new(source) })?;
-        Ok(Self { writer, readers: Readers::new(readers) })
+        Ok(Self { writer, readers: Readers::new(readers), epoch })
     }
 }
 
 impl Store for SqliteStore {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn epoch(&self) -> Arc<str> {
+        Arc::clone(&self.epoch)
     }
 
     fn append(&self, batch: Arc<[Append]>) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
@@ -71,22 +78,17 @@ impl Store for SqliteStore {
         Box::pin(self.readers.run(move |log| log::span(log, &room)))
     }
 
-    fn read(&self, room: &str, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>> {
+    fn read(&self, room: &str, after: u64, limit: usize) -> BoxFuture<'_, Result<Page, StoreError>> {
         let room = room.to_owned();
         Box::pin(self.readers.run(move |log| log::read(log, &room, after, limit)))
     }
 
-    fn find(&self, room: &str, user: &str, id: &str) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
-        let (room, user, id) = (room.to_owned(), user.to_owned(), id.to_owned());
-        Box::pin(self.readers.run(move |log| log::find(log, &room, &user, &id)))
-    }
-
-    fn expire(&self, before_ms: i64) -> BoxFuture<'_, Result<u64, StoreError>> {
+    fn expire(&self, cutoff: Cutoff) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(async move {
             let mut removed = 0;
             let mut rest = Some(0);
             while let Some(done) = rest {
-                let step = self.writer.run(move |log| log::expire(log, before_ms, done)).await?;
+                let step = self.writer.run(move |log| log::expire(log, cutoff, done)).await?;
                 removed += step.removed;
                 rest = step.rest;
             }
@@ -100,7 +102,7 @@ impl Store for SqliteStore {
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async {
-            // The writer comes last: whoever closes the file last tidies up the write-ahead log.
+            // The writer comes last: the last connection to be closed removes the write-ahead log.
             self.readers.close().await;
             self.writer.close().await;
             Ok(())

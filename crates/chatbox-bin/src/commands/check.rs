@@ -20,7 +20,7 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode, Failure> {
         .map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
     let reached = runtime.block_on(async {
         tokio::time::timeout(PATIENCE, async {
-            let store = chatbox_store::open(checked.store_url.reveal()).await?;
+            let store = chatbox_store::open(&checked.store_url.reveal().parse()?).await?;
             store.ping().await?;
             store.close().await
         })

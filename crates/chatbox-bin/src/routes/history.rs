@@ -12,7 +12,7 @@ use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chatbox_protocol::RoomName;
-use chatbox_rooms::Rooms;
+use chatbox_rooms::{History, Rooms};
 use chatbox_store::StoreError;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
@@ -66,11 +66,12 @@ pub(super) async fn history(
             let message = "too many requests for history at the same time";
             HttpRefusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", message).retry_later()
         })?;
-        let (head, messages) = read(&state.rooms, room.as_str(), after, limit).await.map_err(|error| {
-            tracing::warn!(error = chain(&error), "Cannot read history");
-            let message = "the store cannot be read now";
-            HttpRefusal::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", message).retry_later()
-        })?;
+        let History { head, messages, .. } =
+            read(&state.rooms, room.as_str(), after, limit).await.map_err(|error| {
+                tracing::warn!(error = chain(&error), "Cannot read history");
+                let message = "the store cannot be read now";
+                HttpRefusal::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", message).retry_later()
+            })?;
         // The messages are JSON already.
         let json = format!(r#"{{"head":{head},"messages":[{}]}}"#, messages.join(","));
         let body = Bytes::from_owner(Page { json, _permit: permit });
@@ -79,22 +80,18 @@ pub(super) async fn history(
     answer.await.unwrap_or_else(HttpRefusal::into_response)
 }
 
-/// The newest `seq` of the room, and a page of its messages.
-async fn read(rooms: &Rooms, room: &str, mut after: u64, limit: usize) -> Result<(u64, Vec<Box<str>>), StoreError> {
-    #[derive(Deserialize)]
-    struct Position {
-        seq: u64,
-    }
-    let (mut page, mut bytes) = (Vec::new(), 0);
+/// A page of the room's messages.
+async fn read(rooms: &Rooms, room: &str, after: u64, limit: usize) -> Result<History, StoreError> {
+    let mut page = rooms.history(room, after, CHUNK.min(limit)).await?;
     loop {
-        let chunk = CHUNK.min(limit - page.len());
-        let (head, messages) = rooms.history(room, after, chunk).await?;
-        bytes += messages.iter().map(|message| message.len()).sum::<usize>();
-        let last = messages.last().and_then(|message| serde_json::from_str(message).ok());
-        page.extend(messages);
-        match last {
-            Some(Position { seq }) if page.len() < limit && bytes < PAGE_BYTES && seq < head => after = seq,
-            _ => return Ok((head, page)),
+        let bytes: usize = page.messages.iter().map(|message| message.len()).sum();
+        match page.last_seq {
+            Some(last) if page.messages.len() < limit && bytes < PAGE_BYTES && last < page.head => {
+                let next = rooms.history(room, last, CHUNK.min(limit - page.messages.len())).await?;
+                (page.head, page.last_seq) = (next.head, next.last_seq);
+                page.messages.extend(next.messages);
+            }
+            _ => return Ok(page),
         }
     }
 }

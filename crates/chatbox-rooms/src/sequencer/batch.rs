@@ -120,7 +120,7 @@ impl Batch {
         for (index, (mut group, appended)) in self.groups.into_iter().zip(appended).enumerate() {
             let (results, moved) = match appended {
                 Appended::All(results) => (results, None),
-                Appended::Partly { placed, head } => (placed, Some(head)),
+                Appended::Partly { results, head } => (results, Some(head)),
                 Appended::HeadMoved { head } => (Vec::new(), Some(head)),
             };
             let replies = group.replies.split_off(results.len().min(group.replies.len()));

@@ -76,7 +76,7 @@ pub(super) fn apply(events: Vec<FeedEvent>, context: &Context, resync: &mut Resy
     for event in events {
         match event {
             FeedEvent::Appended { room, message } => rooms.entry(room).or_default().push(message),
-            FeedEvent::Lagged => lagged = true,
+            _ => lagged = true,
         }
     }
     if lagged {

@@ -3,7 +3,7 @@
 use chatbox_core::{Batch, CloseCode, CloseReason, Closing, Lease, RateLimits, Registry, Source};
 use chatbox_protocol::{ErrorCode, ServerMessage};
 use chatbox_rooms::{Member, Options, Permission, Rooms};
-use chatbox_store::{Append, Appended, BoxFuture, MemoryStore, Span, Store, StoreError, Stored};
+use chatbox_store::{Append, Appended, BoxFuture, Cutoff, MemoryStore, Page, Span, Store, StoreError};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -242,6 +242,10 @@ impl Store for FlakyStore {
         "flaky"
     }
 
+    fn epoch(&self) -> Arc<str> {
+        self.inner.epoch()
+    }
+
     fn append(&self, batch: Arc<[Append]>) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
         self.appends.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
@@ -259,7 +263,7 @@ impl Store for FlakyStore {
         })
     }
 
-    fn read(&self, room: &str, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>> {
+    fn read(&self, room: &str, after: u64, limit: usize) -> BoxFuture<'_, Result<Page, StoreError>> {
         let room = room.to_owned();
         Box::pin(async move {
             self.answers().await?;
@@ -267,17 +271,12 @@ impl Store for FlakyStore {
             let _turn = self.reader.acquire().await.expect("it is never closed");
             tokio::time::sleep(Duration::from_millis(1)).await;
             let blind = self.blind.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-            if blind.is_ok() { Ok(Vec::new()) } else { self.inner.read(&room, after, limit).await }
+            if blind.is_ok() { Ok(Page::new(0, Vec::new())) } else { self.inner.read(&room, after, limit).await }
         })
     }
 
-    fn find(&self, room: &str, user: &str, id: &str) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
-        let (room, user, id) = (room.to_owned(), user.to_owned(), id.to_owned());
-        Box::pin(async move { self.inner.find(&room, &user, &id).await })
-    }
-
-    fn expire(&self, before_ms: i64) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.inner.expire(before_ms)
+    fn expire(&self, cutoff: Cutoff) -> BoxFuture<'_, Result<u64, StoreError>> {
+        self.inner.expire(cutoff)
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {

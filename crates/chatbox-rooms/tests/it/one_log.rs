@@ -98,9 +98,9 @@ async fn check(replicas: usize, ring_bytes: usize, repeats: u64, actions: Vec<Ac
                 senders[replica * 2 + room].0.send(ROOMS[room], &id.to_string(), "body").await;
             }
             Action::Fate(replica, fate) => stores[replica].next(fate),
-            Action::Hold(replica) => stores[replica].inner.hold_news(),
-            Action::Release(replica) => stores[replica].inner.release_news(),
-            Action::Lose(replica) => stores[replica].inner.lose_news(),
+            Action::Hold(replica) => stores[replica].inner.pause_feed(),
+            Action::Release(replica) => stores[replica].inner.resume_feed(),
+            Action::Lose(replica) => stores[replica].inner.resume_feed_lagged(),
             Action::Pass(ms) => sleep(Duration::from_millis(ms)).await,
             Action::Resume { replica, room } => {
                 let mut newest = 0;
@@ -119,7 +119,7 @@ async fn check(replicas: usize, ring_bytes: usize, repeats: u64, actions: Vec<Ac
         }
     }
     for store in &stores {
-        store.inner.release_news();
+        store.inner.resume_feed();
         store.calm();
     }
     // Everything under way arrives in this time. Messages that are missing afterwards stay missing.

@@ -1,7 +1,7 @@
 //! Stores of several processes over one log, with the faults of a network and of other writers.
 
 use chatbox_store::{
-    Append, Appended, BoxFuture, Draft, Feed, FeedEvent, MemoryStore, Span, Store, StoreError, Stored,
+    Append, Appended, BoxFuture, Cutoff, Draft, Feed, FeedEvent, MemoryStore, Page, Span, Store, StoreError,
 };
 use futures_util::StreamExt;
 use futures_util::stream::iter;
@@ -80,7 +80,7 @@ impl ReplicaStore {
             answers.push(if placed.is_empty() {
                 Appended::HeadMoved { head }
             } else {
-                Appended::Partly { placed, head }
+                Appended::Partly { results: placed, head }
             });
         }
         Ok(answers)
@@ -98,6 +98,10 @@ fn unavailable() -> StoreError {
 impl Store for ReplicaStore {
     fn name(&self) -> &'static str {
         "replica"
+    }
+
+    fn epoch(&self) -> Arc<str> {
+        self.inner.epoch()
     }
 
     fn append(&self, batch: Arc<[Append]>) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
@@ -137,16 +141,12 @@ impl Store for ReplicaStore {
         })
     }
 
-    fn read(&self, room: &str, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>> {
+    fn read(&self, room: &str, after: u64, limit: usize) -> BoxFuture<'_, Result<Page, StoreError>> {
         self.inner.read(room, after, limit)
     }
 
-    fn find(&self, room: &str, user: &str, id: &str) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
-        self.inner.find(room, user, id)
-    }
-
-    fn expire(&self, before_ms: i64) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.inner.expire(before_ms)
+    fn expire(&self, cutoff: Cutoff) -> BoxFuture<'_, Result<u64, StoreError>> {
+        self.inner.expire(cutoff)
     }
 
     fn follow(&self) -> Option<Feed> {

@@ -46,7 +46,7 @@ async fn a_client_that_has_seen_more_than_a_lagging_replica_can_join_there() {
     let (stores, worlds) = worlds(2).await;
     let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
     there.enter("r").await;
-    stores[1].inner.hold_news();
+    stores[1].inner.pause_feed();
     for id in 1..=3 {
         here.send("r", &id.to_string(), "x").await;
         assert_eq!(here.answer().await, Ok(id));
@@ -59,7 +59,7 @@ async fn a_client_that_has_seen_more_than_a_lagging_replica_can_join_there() {
     assert_eq!(joined, r#"{"type":"joined","room":"r","head":3,"first":1}"#);
     assert_eq!(resumed.seqs(1).await, [3]);
     // The other member has them now, too, and only once.
-    stores[1].inner.release_news();
+    stores[1].inner.resume_feed();
     here.send("r", "4", "x").await;
     assert_eq!(there.seqs(4).await, [1, 2, 3, 4]);
     assert_eq!(resumed.seqs(1).await, [4]);
@@ -75,13 +75,13 @@ async fn an_unused_room_is_not_stale_when_it_is_joined_again() {
         assert!(joined.contains(&format!(r#""head":{},"#, id - 1)), "{joined}");
         there.say(r#"{"type":"leave","room":"r"}"#).await;
         there.rest();
-        stores[1].inner.hold_news();
+        stores[1].inner.pause_feed();
         here.send("r", &id.to_string(), "x").await;
         assert_eq!(here.answer().await, Ok(id));
         if missed {
-            stores[1].inner.lose_news()
+            stores[1].inner.resume_feed_lagged()
         } else {
-            stores[1].inner.release_news()
+            stores[1].inner.resume_feed()
         }
         sleep(Duration::from_millis(1)).await;
     }
@@ -111,13 +111,13 @@ async fn after_the_feed_has_lagged_the_room_is_read() {
     let (stores, worlds) = worlds(2).await;
     let (mut here, mut there) = (worlds[0].connect("alice"), worlds[1].connect("bob"));
     there.enter("r").await;
-    stores[1].inner.hold_news();
+    stores[1].inner.pause_feed();
     for id in 1..=600 {
         here.send("r", &id.to_string(), "x").await;
         assert_eq!(here.answer().await, Ok(id));
     }
     assert_eq!(there.rest(), Vec::<String>::new());
-    stores[1].inner.lose_news();
+    stores[1].inner.resume_feed_lagged();
     assert_eq!(there.seqs(600).await, (1..=600).collect::<Vec<_>>());
 }
 
@@ -190,7 +190,7 @@ async fn lag_grows_while_the_feed_brings_nothing() {
     let (stores, worlds) = worlds(2).await;
     sleep(SECOND).await;
     assert_eq!(worlds[0].rooms.lag(), Some(Duration::ZERO));
-    stores[0].inner.hold_news();
+    stores[0].inner.pause_feed();
     sleep(3 * SECOND).await;
     assert_eq!(worlds[0].rooms.lag(), Some(3 * SECOND));
     assert_eq!(World::new().rooms.lag(), None);

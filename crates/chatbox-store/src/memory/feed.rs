@@ -1,4 +1,4 @@
-//! What one of several stores over a log in memory is told of it.
+//! The feeds of stores that share a log in memory.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::{Feed, FeedEvent};
 /// One store of a log: whether it is open, and its feed.
 #[derive(Debug)]
 pub(super) enum Replica {
-    /// Nobody else appends to its log: there is nothing to follow.
+    /// The only store of its log: it has no feed.
     Alone,
     /// One of several.
-    Following {
-        /// Once somebody follows.
+    Shared {
+        /// The sending half, once there is a feed.
         feed: Option<mpsc::UnboundedSender<FeedEvent>>,
-        /// While the feed is held back: since when, and what from.
-        held: Option<(Instant, VecDeque<FeedEvent>)>,
+        /// While the feed is paused: since when, and the events held back.
+        paused: Option<(Instant, VecDeque<FeedEvent>)>,
     },
     /// Closed.
     Closed,
@@ -32,7 +32,7 @@ impl Replica {
     }
 
     pub(super) fn with_feed() -> Self {
-        Self::Following { feed: None, held: None }
+        Self::Shared { feed: None, paused: None }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -44,52 +44,52 @@ impl Replica {
     }
 
     pub(super) fn follow(&mut self) -> Option<Feed> {
-        let Self::Following { feed, .. } = self else { return None };
+        let Self::Shared { feed, .. } = self else { return None };
         let (sender, mut receiver) = mpsc::unbounded_channel();
         *feed = Some(sender);
-        self.tell(|| FeedEvent::Lagged);
+        self.send(|| FeedEvent::Lagged);
         Some(poll_fn(move |cx| receiver.poll_recv(cx)).boxed())
     }
 
     pub(super) fn lag(&self) -> Option<Duration> {
         match self {
-            Self::Following { feed: Some(_), held } => {
-                Some(held.as_ref().map_or(Duration::ZERO, |(since, _)| since.elapsed()))
+            Self::Shared { feed: Some(_), paused } => {
+                Some(paused.as_ref().map_or(Duration::ZERO, |(since, _)| since.elapsed()))
             }
             _ => None,
         }
     }
 
-    pub(super) fn tell(&mut self, news: impl FnOnce() -> FeedEvent) {
-        if let Self::Following { feed: Some(feed), held } = self {
-            match held {
-                Some((_, held)) => held.push_back(news()),
-                // Whoever has dropped the feed does not want to know.
-                None => _ = feed.send(news()),
+    pub(super) fn send(&mut self, event: impl FnOnce() -> FeedEvent) {
+        if let Self::Shared { feed: Some(feed), paused } = self {
+            match paused {
+                Some((_, held)) => held.push_back(event()),
+                // The feed may have been dropped.
+                None => _ = feed.send(event()),
             }
         }
     }
 
-    pub(super) fn hold(&mut self) {
-        if let Self::Following { held, .. } = self {
-            held.get_or_insert_with(|| (Instant::now(), VecDeque::new()));
+    pub(super) fn pause(&mut self) {
+        if let Self::Shared { paused, .. } = self {
+            paused.get_or_insert_with(|| (Instant::now(), VecDeque::new()));
         }
     }
 
-    pub(super) fn release(&mut self) {
+    pub(super) fn resume(&mut self) {
         if let Some(held) = self.take_held() {
-            held.into_iter().for_each(|news| self.tell(|| news));
+            held.into_iter().for_each(|event| self.send(|| event));
         }
     }
 
-    pub(super) fn lose(&mut self) {
+    pub(super) fn resume_lagged(&mut self) {
         if self.take_held().is_some() {
-            self.tell(|| FeedEvent::Lagged);
+            self.send(|| FeedEvent::Lagged);
         }
     }
 
     fn take_held(&mut self) -> Option<VecDeque<FeedEvent>> {
-        let Self::Following { held, .. } = self else { return None };
-        held.take().map(|(_, news)| news)
+        let Self::Shared { paused, .. } = self else { return None };
+        paused.take().map(|(_, held)| held)
     }
 }

@@ -31,7 +31,7 @@ use crate::{Append, AppendResult, Appended, Draft};
 use super::documents::NewMessage;
 use super::log::Log;
 
-/// How many inserts of a batch are under way at a time. A room that is contended holds up only those in its lane.
+/// How many inserts of a batch run at the same time. A contended room delays only those in its lane.
 const LANES: usize = 8;
 
 /// The most messages and bytes of text in one insert, far below what the driver would split.
@@ -41,34 +41,34 @@ const MAX_BYTES: usize = 8 << 20;
 /// The most messages that are looked up at a time.
 const MAX_REACH: usize = 64;
 
-/// How long a message that is in the way is given until a majority has it.
+/// The pause until a message that took the place is looked for again: a majority may not have it yet.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Answers each append of the batch. On an error any of them may be stored, or partly.
+/// Answers each append of the batch. After an error any of them may be stored, in whole or in part.
 pub(super) async fn append(log: &Log, batch: &[Append]) -> Result<Vec<Appended>> {
     let mut answers = vec![None; batch.len()];
     for wave in waves(batch) {
-        let lanes = wave.chunks(wave.len().div_ceil(LANES)).map(|places| Lane::run(log, batch, places));
+        let lanes = wave.chunks(wave.len().div_ceil(LANES)).map(|indices| Lane::run(log, batch, indices));
         // All are awaited even if one fails: an insert that is given up costs a connection.
         for lane in join_all(lanes).await {
-            for (place, appended) in lane? {
-                answers[place] = Some(appended);
+            for (index, appended) in lane? {
+                answers[index] = Some(appended);
             }
         }
     }
     Ok(answers.into_iter().map(|answer| answer.expect("a lane answers each of its appends")).collect())
 }
 
-/// The places in the batch of every room's first append, then of every room's second one, and so on.
+/// The indices in the batch of every room's first append, then of every room's second one, and so on.
 fn waves(batch: &[Append]) -> Vec<Vec<usize>> {
     let mut waves: Vec<Vec<usize>> = Vec::new();
     let mut seen: HashMap<&str, usize> = HashMap::new();
-    for (place, append) in batch.iter().enumerate() {
+    for (index, append) in batch.iter().enumerate() {
         let wave = seen.entry(&append.room).or_default();
         if *wave == waves.len() {
             waves.push(Vec::new());
         }
-        waves[*wave].push(place);
+        waves[*wave].push(index);
         *wave += 1;
     }
     waves
@@ -77,19 +77,19 @@ fn waves(batch: &[Append]) -> Vec<Vec<usize>> {
 /// Appends to different rooms that are inserted together.
 struct Lane<'a> {
     log: &'a Log,
-    waiting: VecDeque<Pending<'a>>,
+    pending: VecDeque<Pending<'a>>,
     answers: Vec<(usize, Appended)>,
 }
 
-/// An append under way.
+/// An append that is not answered yet.
 struct Pending<'a> {
-    place: usize,
+    index: usize,
     append: &'a Append,
-    /// What became of its first messages.
-    placed: Vec<AppendResult>,
+    /// The results of its first messages.
+    results: Vec<AppendResult>,
     /// The head that they leave.
     head: u64,
-    /// Of the messages after them: where one was found to be stored before. The first was not.
+    /// For the messages after them: the `seq` of each that was found to be stored before. The first was not.
     ahead: VecDeque<Option<u64>>,
     /// How many messages are looked up when the next one is refused for its id.
     reach: usize,
@@ -103,18 +103,18 @@ enum Inserted {
 }
 
 impl<'a> Lane<'a> {
-    async fn run(log: &'a Log, batch: &'a [Append], places: &[usize]) -> Result<Vec<(usize, Appended)>> {
-        let mut lane = Self { log, waiting: VecDeque::new(), answers: Vec::new() };
-        for &place in places {
-            lane.admit(place, &batch[place]).await?;
+    async fn run(log: &'a Log, batch: &'a [Append], indices: &[usize]) -> Result<Vec<(usize, Appended)>> {
+        let mut lane = Self { log, pending: VecDeque::new(), answers: Vec::new() };
+        for &index in indices {
+            lane.admit(index, &batch[index]).await?;
         }
-        while !lane.waiting.is_empty() {
+        while !lane.pending.is_empty() {
             let messages = lane.next_messages();
             let count = messages.len();
             match insert(log, messages).await? {
-                Inserted::All => lane.placed(count),
+                Inserted::All => lane.on_stored(count),
                 Inserted::UpTo(refused) => {
-                    lane.placed(refused);
+                    lane.on_stored(refused);
                     lane.resolve().await?;
                 }
             }
@@ -122,22 +122,22 @@ impl<'a> Lane<'a> {
         Ok(lane.answers)
     }
 
-    /// Lets in an append whose expected head is that of the room, as far as is known.
-    async fn admit(&mut self, place: usize, append: &'a Append) -> Result<()> {
+    /// Admits an append whose expected head is that of the room, as far as is known.
+    async fn admit(&mut self, index: usize, append: &'a Append) -> Result<()> {
         let expected = append.expected_head;
         let head = match self.log.heads.known(&append.room) {
             Some(head) if head.seq > expected || head.seq == expected && head.is_fresh() => head.seq,
             _ => self.log.head(&append.room).await?,
         };
         if head != expected {
-            self.answers.push((place, Appended::HeadMoved { head }));
+            self.answers.push((index, Appended::HeadMoved { head }));
         } else if append.messages.is_empty() {
-            self.answers.push((place, Appended::All(Vec::new())));
+            self.answers.push((index, Appended::All(Vec::new())));
         } else {
-            self.waiting.push_back(Pending {
-                place,
+            self.pending.push_back(Pending {
+                index,
                 append,
-                placed: Vec::new(),
+                results: Vec::new(),
                 head,
                 ahead: VecDeque::new(),
                 reach: 1,
@@ -149,7 +149,7 @@ impl<'a> Lane<'a> {
     fn next_messages(&self) -> Vec<NewMessage<'a>> {
         let mut messages = Vec::new();
         let mut bytes = 0;
-        for pending in &self.waiting {
+        for pending in &self.pending {
             for (draft, seq) in pending.to_insert().zip(pending.head + 1..) {
                 bytes += draft.user.len() + draft.id.len() + draft.body.len();
                 if !messages.is_empty() && (bytes > MAX_BYTES || messages.len() == MAX_MESSAGES) {
@@ -161,28 +161,28 @@ impl<'a> Lane<'a> {
         messages
     }
 
-    /// Takes note of the first messages of an insert, which a majority has.
-    fn placed(&mut self, count: usize) {
+    /// Records that the first messages of an insert are stored by a majority.
+    fn on_stored(&mut self, count: usize) {
         for _ in 0..count {
-            if let Some(pending) = self.waiting.front_mut() {
-                pending.placed_next();
+            if let Some(pending) = self.pending.front_mut() {
+                pending.on_next_stored();
                 self.finish_if_whole();
             }
         }
     }
 
     fn finish_if_whole(&mut self) {
-        if let Some(Pending { place, append, placed, head, .. }) =
-            self.waiting.pop_front_if(|pending| pending.rest().is_empty())
+        if let Some(Pending { index, append, results, head, .. }) =
+            self.pending.pop_front_if(|pending| pending.rest().is_empty())
         {
             self.log.heads.learn(&append.room, head, Instant::now());
-            self.answers.push((place, Appended::All(placed)));
+            self.answers.push((index, Appended::All(results)));
         }
     }
 
-    /// Finds out why the first message that waits was refused: its place is taken, or its id.
+    /// Finds out why the first pending message was refused: its place is taken, or its id.
     async fn resolve(&mut self) -> Result<()> {
-        let Some(pending) = self.waiting.front_mut() else { return Ok(()) };
+        let Some(pending) = self.pending.front_mut() else { return Ok(()) };
         let room = &pending.append.room;
         loop {
             let head = self.log.head(room).await?;
@@ -193,7 +193,7 @@ impl<'a> Lane<'a> {
                 if pending.look_up(self.log).await? {
                     break self.finish_if_whole();
                 }
-                // What was in the way is not durable yet, or gone with a primary that has lost its place: try again.
+                // The message that took the place is not durable yet, or was lost with a primary that failed: try again.
                 sleep(PAUSE).await;
                 break;
             }
@@ -203,17 +203,17 @@ impl<'a> Lane<'a> {
     }
 
     fn finish_moved(&mut self, head: u64) {
-        if let Some(Pending { place, placed, .. }) = self.waiting.pop_front() {
+        if let Some(Pending { index, results, .. }) = self.pending.pop_front() {
             let moved =
-                if placed.is_empty() { Appended::HeadMoved { head } } else { Appended::Partly { placed, head } };
-            self.answers.push((place, moved));
+                if results.is_empty() { Appended::HeadMoved { head } } else { Appended::Partly { results, head } };
+            self.answers.push((index, moved));
         }
     }
 }
 
 impl<'a> Pending<'a> {
     fn rest(&self) -> &'a [Draft] {
-        &self.append.messages[self.placed.len()..]
+        &self.append.messages[self.results.len()..]
     }
 
     fn to_insert(&self) -> impl Iterator<Item = &'a Draft> {
@@ -221,15 +221,15 @@ impl<'a> Pending<'a> {
         self.rest().iter().zip(found).filter(|(_, found)| found.is_none()).map(|(draft, _)| draft)
     }
 
-    fn placed_next(&mut self) {
+    fn on_next_stored(&mut self) {
         self.head += 1;
-        self.placed.push(AppendResult::New(self.head));
+        self.results.push(AppendResult::New(self.head));
         self.ahead.pop_front();
         self.skip_found();
     }
 
-    /// Looks for the message that was refused, and for some after it, since one that is sent again seldom comes alone.
-    /// Says whether it is stored.
+    /// Looks up the message that was refused, and some after it, since messages that are sent again come in groups. Returns
+    /// whether it is stored.
     async fn look_up(&mut self, log: &Log) -> Result<bool> {
         let room = &self.append.room;
         let drafts = self.rest().iter().take(self.reach);
@@ -243,7 +243,7 @@ impl<'a> Pending<'a> {
 
     fn skip_found(&mut self) {
         while let Some(&Some(seq)) = self.ahead.front() {
-            self.placed.push(AppendResult::Duplicate(seq));
+            self.results.push(AppendResult::Duplicate(seq));
             self.ahead.pop_front();
         }
     }

@@ -205,7 +205,7 @@ impl ChangeStreamReader {
             return Ok(None);
         }
         let mut message: Message = bson::deserialize_from_slice(document.as_bytes())?;
-        let room: Arc<str> = std::mem::take(&mut message.place.room).into();
+        let room: Arc<str> = std::mem::take(&mut message.position.room).into();
         Ok(message.stored().map(|message| {
             self.log.heads.hear(&room, message.seq, self.heard.until());
             FeedEvent::Appended { room, message }

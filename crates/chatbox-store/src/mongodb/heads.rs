@@ -1,4 +1,4 @@
-//! How far rooms are known to be written and to be removed, and when that was known to be all.
+//! A cache of the heads of rooms and of their oldest messages, with the time at which each head was known.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,25 +6,24 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long it is believed that a head has not moved so far that what came after it is removed
-/// already. Much shorter than what [`expire`](super::expire) leaves.
+/// How long a cached head is used. Later, the messages behind it may have been removed already. Much shorter than what [`expire`](super::expire) leaves.
 pub(super) const FRESH: Duration = Duration::from_secs(30);
 
-/// Beyond that all rooms are forgotten, which costs a read for each that is written to again.
+/// The most rooms in the cache. One more clears it, which costs a read for each room that is written to again.
 const ROOMS: usize = 65_536;
 
-/// Of rooms that this process has used: the head that a majority has, and the oldest message.
+/// For rooms that this process has used: the head that a majority has, and the oldest message.
 #[derive(Debug, Default)]
 pub(super) struct Heads(Mutex<HashMap<Arc<str>, Known>>);
 
 #[derive(Debug)]
 struct Known {
     head: Head,
-    /// The oldest message, or an older one that was.
+    /// The `seq` of the oldest message, or of an older one.
     first: u64,
 }
 
-/// The head that a room had at some moment, and may have left since.
+/// The head that a room had at some moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
     pub(super) seq: u64,
@@ -50,7 +49,7 @@ impl Heads {
         self.lock().get(room).map(|known| known.head)
     }
 
-    /// From where the oldest message is to be looked for.
+    /// The `seq` from which to look for the oldest message.
     pub(super) fn first(&self, room: &str) -> u64 {
         self.lock().get(room).map_or(1, |known| known.first)
     }
@@ -61,7 +60,7 @@ impl Heads {
         }
     }
 
-    /// What came after this head came after about that moment.
+    /// Records a head that was the newest at that moment.
     pub(super) fn learn(&self, room: &str, seq: u64, at: Instant) {
         let mut heads = self.lock();
         if let Some(known) = heads.get_mut(room) {
@@ -73,7 +72,7 @@ impl Heads {
         heads.insert(room.into(), Known { head: Head { seq, at }, first: 1 });
     }
 
-    /// The same, of a room that may be of no interest here.
+    /// The same for a room that this process may not use: rooms that are not cached are ignored.
     pub(super) fn hear(&self, room: &str, seq: u64, at: Instant) {
         if let Some(known) = self.lock().get_mut(room) {
             known.head.rise(seq, at);

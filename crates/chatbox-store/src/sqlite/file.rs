@@ -1,14 +1,16 @@
-//! Opening the file: whose it is, of which version, and that nobody else has it.
+//! Opening the file: its lock, its owner and version, its connections.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
+use std::thread::sleep;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::StoreError;
+use super::schema::{self, KNOWN_VERSION, Owner};
+use crate::{StoreError, epoch};
 
 /// How many reads run side by side.
 const READERS: usize = 4;
@@ -16,52 +18,25 @@ const READERS: usize = 4;
 /// How long to wait for another program's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Marks the file as ours: "chbx".
-const APPLICATION_ID: i64 = 0x6368_6278;
+/// How often, and after which pause, our own lock is tried: [`inspect`](super::inspect) may hold it for a moment.
+const LOCK_TRIES: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// The schema. `PRAGMA user_version` counts how many of these a file has been through: append, never
-/// change.
-const MIGRATIONS: &[&str] = &["
-    -- The head outlives the messages, which expire.
-    CREATE TABLE rooms (
-        id   INTEGER PRIMARY KEY,
-        name TEXT    NOT NULL UNIQUE,
-        head INTEGER NOT NULL
-    ) STRICT;
-    -- A room's messages lie side by side, in the order in which they are read.
-    CREATE TABLE messages (
-        room  INTEGER NOT NULL REFERENCES rooms,
-        seq   INTEGER NOT NULL,
-        user  TEXT    NOT NULL,
-        id    TEXT    NOT NULL,
-        body  TEXT    NOT NULL,
-        at_ms INTEGER NOT NULL,
-        PRIMARY KEY (room, seq),
-        UNIQUE (room, user, id)
-    ) STRICT, WITHOUT ROWID;
-    -- Written to, and emptied again, to see whether writing works.
-    CREATE TABLE probe (data BLOB NOT NULL) STRICT;
-"];
-
-const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;
-
-/// An open file, and the lock that says so to other processes.
+/// An open file, and the lock that keeps other processes out.
 pub(super) struct Database {
     pub(super) lock: File,
     pub(super) writer: Connection,
     pub(super) readers: Vec<Connection>,
+    pub(super) epoch: Arc<str>,
 }
 
 /// Opens the file for writing and reading. Blocks.
 pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
-    // Followed here, so that one file has one lock whatever it is called, and never taken for one
-    // of the names that SQLite reads in its own way (`:memory:`, `file:…`).
-    let actual = path.canonicalize().or_else(|_| absolute(path));
-    let actual = actual.map_err(|error| cannot_open(path, error))?;
-    let (lock, fresh) = lock(path, &actual)?;
+    let actual = actual(path)?;
+    let (lock, created) = lock(path, &actual)?;
     open_locked(path, &actual, lock).inspect_err(|_| {
         // Nothing of ours is left beside a file that is not.
-        if let Some(name) = fresh {
+        if let Some(name) = created {
             let _ = fs::remove_file(name);
         }
     })
@@ -73,29 +48,73 @@ fn open_locked(path: &Path, actual: &Path, lock: File) -> Result<Database, Store
         connect(actual, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE).map_err(refused)?;
     let version = check(path, &writer)?;
     configure(&writer).map_err(refused)?;
-    migrate(&mut writer, version).map_err(refused)?;
+    schema::migrate(&mut writer, version).map_err(refused)?;
+    let epoch = match schema::epoch(&writer).map_err(refused)? {
+        Some(epoch) => epoch.into(),
+        None => renew(&writer).map_err(refused)?,
+    };
     let readers = (0..READERS)
         .map(|_| connect(actual, OpenFlags::SQLITE_OPEN_READ_ONLY))
         .collect::<Result<_, _>>()
         .map_err(refused)?;
-    Ok(Database { lock, writer, readers })
+    Ok(Database { lock, writer, readers, epoch })
 }
 
-/// Keeps other processes out. SQLite's own locks would either let a second writer in or keep our
-/// readers out. Says, too, what the lock's file is called if it was not there before.
-fn lock(path: &Path, actual: &Path) -> Result<(File, Option<PathBuf>), StoreError> {
+/// Gives the log in the file a new epoch. Blocks.
+pub(super) fn renew_epoch(path: &Path) -> Result<Arc<str>, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::Absent { store: path.display().to_string() });
+    }
+    let Database { lock, writer, readers, .. } = open(path)?;
+    let epoch = renew(&writer).map_err(|error| refused(path, error))?;
+    drop(readers);
+    writer.close().map_err(|(_, error)| refused(path, error))?;
+    drop(lock);
+    Ok(epoch)
+}
+
+fn renew(writer: &Connection) -> rusqlite::Result<Arc<str>> {
+    let epoch = epoch::new();
+    schema::set_epoch(writer, &epoch)?;
+    Ok(epoch)
+}
+
+/// The path with every link followed, so that one file has one lock whatever it is called. Absolute, so that SQLite does not
+/// read it in its own way (`:memory:`, `file:…`).
+pub(super) fn actual(path: &Path) -> Result<PathBuf, StoreError> {
+    path.canonicalize().or_else(|_| absolute(path)).map_err(|error| cannot_open(path, error))
+}
+
+/// The file of the lock that belongs to a database file.
+pub(super) fn lock_name(actual: &Path) -> PathBuf {
+    beside(actual, "-lock")
+}
+
+/// The file with that suffix beside a database file.
+pub(super) fn beside(actual: &Path, suffix: &str) -> PathBuf {
     let mut name = actual.as_os_str().to_owned();
-    name.push("-lock");
-    let name = PathBuf::from(name);
-    let (lock, fresh) = match File::options().create_new(true).write(true).open(&name) {
+    name.push(suffix);
+    name.into()
+}
+
+/// Keeps other processes out. SQLite's own locks would either let a second writer in or keep our readers out. Returns the
+/// name of the lock's file, too, if it was created.
+fn lock(path: &Path, actual: &Path) -> Result<(File, Option<PathBuf>), StoreError> {
+    let name = lock_name(actual);
+    let (lock, created) = match File::options().create_new(true).write(true).open(&name) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (File::options().write(true).open(&name), None),
         created => (created, Some(name)),
     };
     let lock = lock.map_err(|error| cannot_open(path, error))?;
-    match lock.try_lock() {
-        Ok(()) => Ok((lock, fresh)),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.into() }),
-        Err(TryLockError::Error(error)) => Err(cannot_open(path, error)),
+    let mut tries = LOCK_TRIES;
+    loop {
+        tries -= 1;
+        match lock.try_lock() {
+            Ok(()) => return Ok((lock, created)),
+            Err(TryLockError::WouldBlock) if tries == 0 => return Err(StoreError::InUse { path: path.into() }),
+            Err(TryLockError::WouldBlock) => sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(cannot_open(path, error)),
+        }
     }
 }
 
@@ -105,30 +124,25 @@ fn connect(actual: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// The schema version of the file, 0 if it is new. Refuses one that is not ours to write to, before
-/// anything is written.
+/// The schema version of the file, 0 if it is new. Refuses a file that is not ours to write to, before anything is written.
 fn check(path: &Path, connection: &Connection) -> Result<i64, StoreError> {
-    let refused = |error| refused(path, error);
     // SQLite opens a file that it may not write to for reading instead, and does not say so.
-    if connection.is_readonly("main").map_err(refused)? {
+    if connection.is_readonly("main").map_err(|error| refused(path, error))? {
         return Err(cannot_open(path, io::Error::from(io::ErrorKind::PermissionDenied)));
     }
-    let number = |sql| connection.query_row(sql, (), |row| row.get(0));
-    let number = |sql| -> Result<i64, _> { number(sql).map_err(refused) };
-    let application = number("PRAGMA application_id")?;
-    let found = number("PRAGMA user_version")?;
-    let empty = number("SELECT count(*) FROM sqlite_schema")? == 0;
-    match application {
-        APPLICATION_ID if found > KNOWN_VERSION => {
-            Err(StoreError::Newer { path: path.into(), found, known: KNOWN_VERSION })
-        }
-        APPLICATION_ID if found >= 0 => Ok(found),
-        0 if empty && found == 0 => Ok(0),
-        _ => Err(StoreError::Foreign { path: path.into() }),
+    version(path, schema::owner(connection).map_err(|error| refused(path, error))?)
+}
+
+/// The version of a file with that owner, or why it is refused.
+pub(super) fn version(path: &Path, owner: Owner) -> Result<i64, StoreError> {
+    match owner {
+        Owner::Chatbox(version) => Ok(version),
+        Owner::Newer(found) => Err(StoreError::Newer { path: path.into(), found, known: KNOWN_VERSION }),
+        Owner::Foreign => Err(StoreError::Foreign { path: path.into() }),
     }
 }
 
-/// What the writer keeps of the file in memory, at most.
+/// The most that the writer caches of the file.
 const CACHE_KIB: i64 = 16 << 10;
 
 /// How long the write-ahead log gets before it is written back: 32 MiB in pages of 4 KiB.
@@ -143,26 +157,11 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Under load a page changes many times before it is worth writing it back: a longer log spares most of that.
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
-    // What a long write-ahead log once took is given back.
+    // Shrinks a write-ahead log that has grown long.
     connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))
 }
 
-/// Brings the schema from that version up to date. Writes nothing when it is, so that a service on a
-/// full disk starts and can still be read from.
-fn migrate(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
-    if version == KNOWN_VERSION {
-        return Ok(());
-    }
-    let migration = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for step in MIGRATIONS.iter().skip(version as usize) {
-        migration.execute_batch(step)?;
-    }
-    migration.pragma_update(None, "application_id", APPLICATION_ID)?;
-    migration.pragma_update(None, "user_version", KNOWN_VERSION)?;
-    migration.commit()
-}
-
-fn refused(path: &Path, error: rusqlite::Error) -> StoreError {
+pub(super) fn refused(path: &Path, error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => StoreError::Foreign { path: path.into() },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse { path: path.into() },
@@ -170,6 +169,6 @@ fn refused(path: &Path, error: rusqlite::Error) -> StoreError {
     }
 }
 
-fn cannot_open(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+pub(super) fn cannot_open(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError::Open { path: path.into(), source: Arc::new(source) }
 }

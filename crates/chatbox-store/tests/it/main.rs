@@ -2,11 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod conformance;
 mod memory;
 mod model;
 #[cfg(feature = "mongodb")]
 mod mongodb;
 mod sqlite;
-mod support;
 mod urls;

@@ -6,22 +6,22 @@ use std::time::Duration;
 use chatbox_store::{AppendResult, Feed, FeedEvent, MemoryStore, Span, Store};
 use futures_util::StreamExt;
 
-use crate::support::{draft, place};
+use chatbox_store::conformance::support::{draft, store_all};
 
 async fn open() -> Option<(Arc<dyn Store>, ())> {
     Some((Arc::new(MemoryStore::new()), ()))
 }
 
-crate::conformance::conformance_tests!(open);
+chatbox_store::conformance_tests!(open);
 
 #[tokio::test]
 async fn only_the_newest_messages_are_kept_and_known() {
     let store = MemoryStore::new();
-    place(&store, "r", 0, (1..=1500).map(|n| draft("alice", n)).collect()).await;
+    store_all(&store, "r", 0, (1..=1500).map(|n| draft("alice", n)).collect()).await;
     assert_eq!(store.span("r").await.unwrap(), Span { first: 501, head: 1500 });
-    assert_eq!(store.read("r", 0, 1).await.unwrap()[0].seq, 501);
-    assert_eq!(store.read("r", 600, 1).await.unwrap()[0].seq, 601);
-    let placed = place(&store, "r", 1500, vec![draft("alice", 501), draft("alice", 500)]).await;
+    assert_eq!(store.read("r", 0, 1).await.unwrap().messages[0].seq, 501);
+    assert_eq!(store.read("r", 600, 1).await.unwrap().messages[0].seq, 601);
+    let placed = store_all(&store, "r", 1500, vec![draft("alice", 501), draft("alice", 500)]).await;
     assert_eq!(placed, [AppendResult::Duplicate(501), AppendResult::New(1501)]);
 }
 
@@ -52,15 +52,15 @@ async fn replicas_follow_what_all_of_them_append() {
     assert_eq!(replicas[0].lag(), None);
     let mut feeds: Vec<_> = replicas.iter().map(|replica| replica.follow().unwrap()).collect();
     assert_eq!(replicas[0].lag(), Some(Duration::ZERO));
-    place(&replicas[0], "r", 0, vec![draft("alice", 1), draft("alice", 1)]).await;
-    place(&replicas[1], "r", 1, vec![draft("alice", 2)]).await;
+    store_all(&replicas[0], "r", 0, vec![draft("alice", 1), draft("alice", 1)]).await;
+    store_all(&replicas[1], "r", 1, vec![draft("alice", 2)]).await;
     for feed in &mut feeds {
         assert_eq!(next(feed).await, FeedEvent::Lagged);
         assert_eq!(heard(feed, 2).await, [("1".into(), 1), ("2".into(), 2)]);
     }
     replicas[0].close().await.unwrap();
     assert_eq!(feeds[0].next().await, None);
-    place(&replicas[1], "r", 2, vec![draft("alice", 3)]).await;
+    store_all(&replicas[1], "r", 2, vec![draft("alice", 3)]).await;
     assert_eq!(heard(&mut feeds[1], 1).await, [("3".into(), 3)]);
 }
 
@@ -69,18 +69,18 @@ async fn a_replica_that_is_held_back_hears_later_or_is_told_that_it_missed_somet
     let replicas = MemoryStore::replicas(2);
     let mut feed = replicas[1].follow().unwrap();
     assert_eq!(next(&mut feed).await, FeedEvent::Lagged);
-    replicas[1].hold_news();
-    place(&replicas[0], "r", 0, vec![draft("alice", 1)]).await;
+    replicas[1].pause_feed();
+    store_all(&replicas[0], "r", 0, vec![draft("alice", 1)]).await;
     tokio::time::advance(Duration::from_secs(3)).await;
     assert_eq!(replicas[1].lag(), Some(Duration::from_secs(3)));
-    replicas[1].release_news();
+    replicas[1].resume_feed();
     assert_eq!(replicas[1].lag(), Some(Duration::ZERO));
     assert_eq!(heard(&mut feed, 1).await, [("1".into(), 1)]);
 
-    replicas[1].hold_news();
-    place(&replicas[0], "r", 1, vec![draft("alice", 2)]).await;
-    replicas[1].lose_news();
-    place(&replicas[0], "r", 2, vec![draft("alice", 3)]).await;
+    replicas[1].pause_feed();
+    store_all(&replicas[0], "r", 1, vec![draft("alice", 2)]).await;
+    replicas[1].resume_feed_lagged();
+    store_all(&replicas[0], "r", 2, vec![draft("alice", 3)]).await;
     assert_eq!(next(&mut feed).await, FeedEvent::Lagged);
     assert_eq!(heard(&mut feed, 1).await, [("3".into(), 3)]);
 }

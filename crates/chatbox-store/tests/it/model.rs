@@ -4,16 +4,15 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use chatbox_store::{Append, Draft, MemoryStore, SqliteStore, Store};
+use chatbox_store::{Append, Cutoff, Draft, MemoryStore, SqliteStore, Store};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 #[derive(Clone, Debug)]
 enum Call {
     Append { batch: Vec<Append>, at_head: bool },
-    Expire(i64),
+    Expire(Cutoff),
     Read { room: usize, after: u64, limit: usize },
-    Find { room: usize, user: &'static str, id: String },
 }
 
 /// The names that a case's rooms have.
@@ -54,10 +53,10 @@ fn call() -> impl Strategy<Value = Call> {
     prop_oneof![
         4 => (prop::collection::vec(append(), 0..4), prop::bool::weighted(0.7))
             .prop_map(|(batch, at_head)| Call::Append { batch, at_head }),
-        1 => (0..100_i64).prop_map(Call::Expire),
+        1 => (0..100_i64, 50..150_i64)
+            .prop_map(|(before_ms, now_ms)| Call::Expire(Cutoff { before_ms: before_ms.min(now_ms), now_ms })),
         1 => (room(), 0..8_u64, 0..5_usize)
             .prop_map(|(room, after, limit)| Call::Read { room, after, limit }),
-        1 => (room(), user(), id()).prop_map(|(room, user, id)| Call::Find { room, user, id }),
     ]
 }
 
@@ -74,12 +73,9 @@ async fn answer(store: &dyn Store, rooms: &Rooms, call: &Call) -> String {
             }
             format!("{:?}", store.append(batch.into()).await.unwrap())
         }
-        Call::Expire(before_ms) => format!("{:?}", store.expire(*before_ms).await.unwrap()),
+        Call::Expire(cutoff) => format!("{:?}", store.expire(*cutoff).await.unwrap()),
         Call::Read { room, after, limit } => {
             format!("{:?}", store.read(&rooms[*room], *after, *limit).await.unwrap())
-        }
-        Call::Find { room, user, id } => {
-            format!("{:?}", store.find(&rooms[*room], user, id).await.unwrap())
         }
     };
     let mut spans = Vec::new();

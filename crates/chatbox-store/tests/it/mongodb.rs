@@ -20,12 +20,12 @@ async fn open() -> Option<(Arc<dyn Store>, Database)> {
     Some((Arc::new(store), database))
 }
 
-crate::conformance::conformance_tests!(open);
+chatbox_store::conformance_tests!(open);
 
 #[tokio::test]
 async fn a_mongodb_url_opens_the_store() {
     let Some(database) = Database::fresh() else { return };
-    let store = chatbox_store::open(database.uri()).await.unwrap();
+    let store = chatbox_store::open(&database.uri().parse().unwrap()).await.unwrap();
     assert_eq!(store.name(), "mongodb");
     store.close().await.unwrap();
 }

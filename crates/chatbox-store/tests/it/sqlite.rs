@@ -14,4 +14,4 @@ async fn open() -> Option<(Arc<dyn Store>, TempDir)> {
     Some((Arc::new(store), directory))
 }
 
-crate::conformance::conformance_tests!(open);
+chatbox_store::conformance_tests!(open);

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use super::database::Database;
 use super::proxy::Proxy;
-use crate::support::{draft, place};
+use chatbox_store::conformance::support::{draft, store_all};
 
 /// Long enough for streams to be opened anew.
 const LONG: Duration = Duration::from_secs(30);
@@ -47,9 +47,9 @@ async fn a_feed_tells_in_order_what_all_processes_append() {
     assert_eq!(one.lag(), None);
     let (mut first, mut second) = (one.follow().unwrap(), other.follow().unwrap());
     assert_eq!((next(&mut first).await, next(&mut second).await), (FeedEvent::Lagged, FeedEvent::Lagged));
-    place(&one, "r", 0, (1..=5).map(|n| draft("alice", n)).collect()).await;
+    store_all(&one, "r", 0, (1..=5).map(|n| draft("alice", n)).collect()).await;
     assert_eq!(other.span("r").await.unwrap().head, 5);
-    place(&other, "r", 5, (1..=5).map(|n| draft("bob", n)).collect()).await;
+    store_all(&other, "r", 5, (1..=5).map(|n| draft("bob", n)).collect()).await;
     let all: Vec<u64> = (1..=10).collect();
     assert_eq!(heard_until(&mut first, 10).await, all);
     assert_eq!(heard_until(&mut second, 10).await, all);
@@ -75,9 +75,9 @@ async fn a_feed_whose_connections_were_cut_goes_on_where_it_was() {
     assert_eq!(next(&mut feed).await, FeedEvent::Lagged);
     for round in 0..5_u64 {
         proxy.cut();
-        place(&writer, "r", 2 * round, vec![draft("alice", 2 * round)]).await;
+        store_all(&writer, "r", 2 * round, vec![draft("alice", 2 * round)]).await;
         proxy.freeze();
-        place(&writer, "r", 2 * round + 1, vec![draft("alice", 2 * round + 1)]).await;
+        store_all(&writer, "r", 2 * round + 1, vec![draft("alice", 2 * round + 1)]).await;
         proxy.cut();
         proxy.thaw();
         assert_eq!(heard_until(&mut feed, 2 * round + 2).await, [2 * round + 1, 2 * round + 2]);
@@ -90,12 +90,12 @@ async fn a_feed_that_cannot_go_on_says_that_it_missed_something() {
     let store = MongoStore::open(database.uri()).await.unwrap();
     let mut feed = store.follow().unwrap();
     assert_eq!(next(&mut feed).await, FeedEvent::Lagged);
-    place(&store, "r", 0, vec![draft("alice", 1)]).await;
+    store_all(&store, "r", 0, vec![draft("alice", 1)]).await;
     assert_eq!(heard_until(&mut feed, 1).await, [1]);
     // Its stream ends with the database, and no token leads beyond that.
     database.raw().await.drop().await.unwrap();
     assert_eq!(next(&mut feed).await, FeedEvent::Lagged);
-    place(&store, "s", 0, vec![draft("alice", 1)]).await;
+    store_all(&store, "s", 0, vec![draft("alice", 1)]).await;
     assert!(matches!(next(&mut feed).await, FeedEvent::Appended { .. }));
 }
 
@@ -122,7 +122,7 @@ async fn lag_grows_while_the_feed_is_not_read() {
     let second = Duration::from_secs(1);
     until_lag(&store, |lag| lag < second).await;
     // More than the feed holds for its reader.
-    place(&store, "r", 0, (1..=600).map(|n| draft("alice", n)).collect()).await;
+    store_all(&store, "r", 0, (1..=600).map(|n| draft("alice", n)).collect()).await;
     until_lag(&store, |lag| lag > 3 * second).await;
     assert_eq!(next(&mut feed).await, FeedEvent::Lagged);
     assert_eq!(heard_until(&mut feed, 600).await.len(), 600);

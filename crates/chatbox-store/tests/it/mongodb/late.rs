@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::database::Database;
 use super::proxy::Proxy;
-use crate::support::{append, draft, everything, place, place_somewhere, seqs};
+use chatbox_store::conformance::support::{append, draft, everything, insist, seqs, store_all};
 
 /// Has one process give up an append that is on its way.
 async fn give_up(database: &Database, proxy: &Proxy, ids: &[u32]) {
@@ -31,14 +31,14 @@ async fn an_append_that_arrives_late_takes_no_place_behind_what_was_appended_mea
     let Some(database) = Database::fresh() else { return };
     let proxy = Proxy::before(database.server()).await;
     let store = MongoStore::open(database.uri()).await.unwrap();
-    place(&store, "r", 0, vec![draft("bob", 1)]).await;
+    store_all(&store, "r", 0, vec![draft("bob", 1)]).await;
     give_up(&database, &proxy, &[7, 8]).await;
-    place(&store, "r", 1, vec![draft("bob", 2)]).await;
+    store_all(&store, "r", 1, vec![draft("bob", 2)]).await;
     proxy.thaw();
     proxy.late_insert().await;
     assert_eq!(ids(&store).await, ["1".into(), "2".into()]);
     // Who sends again what was given up gets the next places.
-    let placed = place(&store, "r", 2, vec![draft("alice", 7), draft("alice", 8)]).await;
+    let placed = store_all(&store, "r", 2, vec![draft("alice", 7), draft("alice", 8)]).await;
     assert_eq!(placed, [AppendResult::New(3), AppendResult::New(4)]);
 }
 
@@ -47,13 +47,13 @@ async fn an_append_that_arrives_late_takes_its_own_place_if_that_is_the_next() {
     let Some(database) = Database::fresh() else { return };
     let proxy = Proxy::before(database.server()).await;
     let store = MongoStore::open(database.uri()).await.unwrap();
-    place(&store, "r", 0, vec![draft("bob", 1)]).await;
+    store_all(&store, "r", 0, vec![draft("bob", 1)]).await;
     give_up(&database, &proxy, &[7, 8]).await;
     proxy.thaw();
     proxy.late_insert().await;
     assert_eq!(ids(&store).await, ["1".into(), "7".into(), "8".into()]);
-    assert_eq!(place_somewhere(&store, "r", draft("alice", 8)).await, AppendResult::Duplicate(3));
-    assert_eq!(place_somewhere(&store, "r", draft("bob", 2)).await, AppendResult::New(4));
+    assert_eq!(insist(&store, "r", draft("alice", 8)).await, AppendResult::Duplicate(3));
+    assert_eq!(insist(&store, "r", draft("bob", 2)).await, AppendResult::New(4));
 }
 
 #[tokio::test]
@@ -61,10 +61,10 @@ async fn an_append_that_arrives_late_stores_no_id_that_was_sent_again_meanwhile(
     let Some(database) = Database::fresh() else { return };
     let proxy = Proxy::before(database.server()).await;
     let store = MongoStore::open(database.uri()).await.unwrap();
-    place(&store, "r", 0, vec![draft("bob", 1)]).await;
+    store_all(&store, "r", 0, vec![draft("bob", 1)]).await;
     give_up(&database, &proxy, &[7, 8, 9]).await;
     // The second of the late ones is stored already, and in the place of the first.
-    place(&store, "r", 1, vec![draft("alice", 8)]).await;
+    store_all(&store, "r", 1, vec![draft("alice", 8)]).await;
     proxy.thaw();
     proxy.late_insert().await;
     assert_eq!(ids(&store).await, ["1".into(), "8".into()]);
@@ -75,10 +75,10 @@ async fn a_stale_head_places_the_first_messages_or_none() {
     let Some(database) = Database::fresh() else { return };
     let one = MongoStore::open(database.uri()).await.unwrap();
     let other = MongoStore::open(database.uri()).await.unwrap();
-    place(&one, "r", 0, vec![draft("alice", 1)]).await;
-    place(&other, "r", 1, vec![draft("bob", 1)]).await;
+    store_all(&one, "r", 0, vec![draft("alice", 1)]).await;
+    store_all(&other, "r", 1, vec![draft("bob", 1)]).await;
     // One message is known to this process, and three are taken since.
-    place(&other, "r", 2, vec![draft("bob", 2), draft("bob", 3)]).await;
+    store_all(&other, "r", 2, vec![draft("bob", 2), draft("bob", 3)]).await;
     let batch = Arc::from([append("r", 1, vec![draft("alice", 2)]), append("s", 0, vec![draft("alice", 2)])]);
     let appended = one.append(batch).await.unwrap();
     assert_eq!(appended, [Appended::HeadMoved { head: 4 }, Appended::All(vec![AppendResult::New(1)])]);
@@ -89,7 +89,7 @@ async fn an_append_of_more_than_one_insert_is_placed_whole() {
     let Some(database) = Database::fresh() else { return };
     let store = MongoStore::open(database.uri()).await.unwrap();
     let drafts: Vec<_> = (0..600).map(|n| draft("alice", n % 550)).collect();
-    let placed = place(&store, "r", 0, drafts).await;
+    let placed = store_all(&store, "r", 0, drafts).await;
     assert_eq!(placed[..550], (1..=550).map(AppendResult::New).collect::<Vec<_>>());
     assert_eq!(placed[550..], (1..=50).map(AppendResult::Duplicate).collect::<Vec<_>>());
 }
@@ -98,8 +98,8 @@ async fn an_append_of_more_than_one_insert_is_placed_whole() {
 async fn messages_sent_again_among_new_ones_are_told_apart() {
     let Some(database) = Database::fresh() else { return };
     let store = MongoStore::open(database.uri()).await.unwrap();
-    place(&store, "r", 0, (0..100).map(|n| draft("alice", 3 * n)).collect()).await;
-    let placed = place(&store, "r", 100, (0..40).map(|n| draft("alice", n)).collect()).await;
+    store_all(&store, "r", 0, (0..100).map(|n| draft("alice", 3 * n)).collect()).await;
+    let placed = store_all(&store, "r", 100, (0..40).map(|n| draft("alice", n)).collect()).await;
     let mut fresh = (101..).map(AppendResult::New);
     for (n, placed) in placed.into_iter().enumerate() {
         let expected = if n % 3 == 0 { AppendResult::Duplicate(n as u64 / 3 + 1) } else { fresh.next().unwrap() };

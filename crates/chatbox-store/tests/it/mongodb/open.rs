@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::database::Database;
-use crate::support::{draft, place};
+use chatbox_store::conformance::support::{before, draft, store_all};
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_named_without_the_password() {
@@ -16,8 +16,8 @@ async fn a_server_that_is_not_there_is_named_without_the_password() {
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
     let opening = MongoStore::open(&format!("mongodb://alice:hunter2@{address}/chat")).await;
-    let Err(error @ StoreError::Connect { .. }) = opening else { panic!("nobody listens there") };
-    assert_eq!(error.to_string(), format!("cannot use the database at {address}"));
+    let Err(error @ StoreError::Unreachable { .. }) = opening else { panic!("nobody listens there") };
+    assert_eq!(error.to_string(), format!("the database at {address} does not answer"));
     assert!(!format!("{error:?}").contains("hunter2"));
 }
 
@@ -26,7 +26,7 @@ async fn a_server_that_says_nothing_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("mongodb://{}", listener.local_addr().unwrap());
     let opening = timeout(Duration::from_secs(20), MongoStore::open(&uri)).await.expect("opening is bounded");
-    assert!(matches!(opening, Err(StoreError::Connect { .. })));
+    assert!(matches!(opening, Err(StoreError::Unreachable { .. })));
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_connection_string_that_cannot_be_used_is_not_quoted() {
 async fn what_was_stored_is_there_after_reopening() {
     let Some(database) = Database::fresh() else { return };
     let store = MongoStore::open(database.uri()).await.unwrap();
-    place(&store, "r", 0, vec![draft("alice", 1)]).await;
+    store_all(&store, "r", 0, vec![draft("alice", 1)]).await;
     store.close().await.unwrap();
     let store = MongoStore::open(database.uri()).await.unwrap();
     assert_eq!(store.span("r").await.unwrap().head, 1);
@@ -63,7 +63,7 @@ async fn what_is_young_is_not_removed_however_short_the_retention() {
     let store = MongoStore::open(database.uri()).await.unwrap();
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;
     let aged = |seconds: i64| chatbox_store::Draft { at_ms: now - seconds * 1000, ..draft("alice", seconds) };
-    place(&store, "r", 0, vec![aged(600), aged(100), aged(0)]).await;
-    assert_eq!(store.expire(i64::MAX).await.unwrap(), 1);
+    store_all(&store, "r", 0, vec![aged(600), aged(100), aged(0)]).await;
+    assert_eq!(store.expire(before(i64::MAX)).await.unwrap(), 1);
     assert_eq!(store.span("r").await.unwrap().first, 2);
 }

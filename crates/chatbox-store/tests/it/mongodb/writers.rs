@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::database::Database;
 use super::proxy::Proxy;
-use crate::support::{append, draft, everything};
+use chatbox_store::conformance::support::{append, draft, everything};
 
 const WRITERS: usize = 3;
 
@@ -127,21 +127,21 @@ async fn write(store: &MongoStore, steps: &[Step]) -> Acknowledged {
                 sleep(Duration::from_millis(5)).await;
                 continue;
             };
-            let (placed, head) = match &appended[0] {
-                Appended::All(placed) => (&placed[..], None),
-                Appended::Partly { placed, head } => (&placed[..], Some(*head)),
+            let (results, head) = match &appended[0] {
+                Appended::All(results) => (&results[..], None),
+                Appended::Partly { results, head } => (&results[..], Some(*head)),
                 Appended::HeadMoved { head } => (&[][..], Some(*head)),
             };
-            for (id, placed) in rest.iter().zip(placed) {
-                let (AppendResult::New(seq) | AppendResult::Duplicate(seq)) = *placed;
+            for (id, result) in rest.iter().zip(results) {
+                let (AppendResult::New(seq) | AppendResult::Duplicate(seq)) = *result;
                 let before = acknowledged.insert((*user, *id), seq);
                 assert!(before.is_none_or(|before| before == seq), "one message, one place");
             }
-            rest = &rest[placed.len()..];
+            rest = &rest[results.len()..];
             if let Some(head) = head
                 && let Ok(read) = store.read("r", head - 1, 1).await
             {
-                assert_eq!(read.len(), 1, "a head that was told can be read");
+                assert_eq!(read.messages.len(), 1, "a head that was told can be read");
             }
         }
     }
@@ -166,7 +166,7 @@ async fn trouble_all(proxies: &[Proxy], troubles: &Troubles) {
 async fn look_on(reader: &MongoStore, seen: &mut Vec<Stored>) {
     loop {
         let after = seen.len().saturating_sub(3);
-        for message in reader.read("r", after as u64, 100).await.unwrap() {
+        for message in reader.read("r", after as u64, 100).await.unwrap().messages {
             let place = message.seq as usize - 1;
             assert!(place <= seen.len(), "nothing appears behind a gap");
             match seen.get(place) {
@@ -186,10 +186,10 @@ async fn listen(store: Arc<MongoStore>, mut feed: Feed) -> Vec<Stored> {
                 let ended = insist(|| store.span("end")).await.head > 0;
                 loop {
                     let missed = insist(|| store.read("r", room.len() as u64, 100)).await;
-                    if missed.is_empty() {
+                    if missed.messages.is_empty() {
                         break;
                     }
-                    room.extend(missed);
+                    room.extend(missed.messages);
                 }
                 if ended {
                     return room;
@@ -204,6 +204,7 @@ async fn listen(store: Arc<MongoStore>, mut feed: Feed) -> Vec<Stored> {
                     None => room.push(message),
                 }
             }
+            other => panic!("unknown: {other:?}"),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chatbox_store::{AppendResult, SqliteStore, Store};
 
-use crate::support::{draft, everything, place_somewhere};
+use chatbox_store::conformance::support::{draft, everything, insist};
 
 const PATH: &str = "CHATBOX_STORE_CRASH_PATH";
 const ROUND: &str = "CHATBOX_STORE_CRASH_ROUND";
@@ -79,7 +79,7 @@ async fn appends_until_killed() {
             let room = format!("r{}", writer % ROOMS);
             for n in 0.. {
                 let id = format!("{round}-{writer}-{n}");
-                let AppendResult::New(seq) = place_somewhere(&*store, &room, draft("alice", &id)).await else {
+                let AppendResult::New(seq) = insist(&*store, &room, draft("alice", &id)).await else {
                     panic!("{id} was stored before")
                 };
                 std::io::stdout().write_all(format!("\nack {room} {id} {seq} .\n").as_bytes()).unwrap();

@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chatbox_store::{AppendResult, Span, SqliteStore, Store, StoreError, open};
+use chatbox_store::{AppendResult, Span, SqliteStore, Store, StoreError, StoreUrl, open};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::support::{append, draft, everything, place, seqs};
+use chatbox_store::conformance::support::{append, before, draft, everything, seqs, store_all};
 
 fn fresh_path() -> (PathBuf, TempDir) {
     let directory = tempfile::tempdir().unwrap();
@@ -38,17 +38,17 @@ async fn refusal(path: &Path) -> StoreError {
 async fn what_was_stored_is_there_after_reopening() {
     let (path, _directory) = fresh_path();
     let store = SqliteStore::open(&path).await.unwrap();
-    place(&store, "r", 0, vec![draft("alice", 1), draft("alice", 2)]).await;
-    assert_eq!(store.expire(2000).await.unwrap(), 2);
-    place(&store, "r", 2, vec![draft("alice", 3)]).await;
-    place(&store, "gone", 0, vec![draft("alice", 1)]).await;
-    assert_eq!(store.expire(2000).await.unwrap(), 2);
+    store_all(&store, "r", 0, vec![draft("alice", 1), draft("alice", 2)]).await;
+    assert_eq!(store.expire(before(2000)).await.unwrap(), 2);
+    store_all(&store, "r", 2, vec![draft("alice", 3)]).await;
+    store_all(&store, "gone", 0, vec![draft("alice", 1)]).await;
+    assert_eq!(store.expire(before(2000)).await.unwrap(), 2);
     store.close().await.unwrap();
 
     let store = SqliteStore::open(&path).await.unwrap();
     assert_eq!(store.span("r").await.unwrap(), Span { first: 4, head: 3 });
-    assert_eq!(place(&store, "r", 3, vec![draft("alice", 4)]).await, [AppendResult::New(4)]);
-    assert_eq!(place(&store, "gone", 1, vec![draft("alice", 4)]).await, [AppendResult::New(2)]);
+    assert_eq!(store_all(&store, "r", 3, vec![draft("alice", 4)]).await, [AppendResult::New(4)]);
+    assert_eq!(store_all(&store, "gone", 1, vec![draft("alice", 4)]).await, [AppendResult::New(2)]);
     assert_eq!(seqs(&everything(&store, "r").await), [4]);
 }
 
@@ -56,7 +56,7 @@ async fn what_was_stored_is_there_after_reopening() {
 async fn a_closed_store_leaves_its_file_without_a_write_ahead_log() {
     let (path, directory) = fresh_path();
     let store = SqliteStore::open(&path).await.unwrap();
-    place(&store, "r", 0, vec![draft("alice", 1)]).await;
+    store_all(&store, "r", 0, vec![draft("alice", 1)]).await;
     store.close().await.unwrap();
     let mut names: Vec<_> = fs::read_dir(directory.path())
         .unwrap()
@@ -70,7 +70,7 @@ async fn a_closed_store_leaves_its_file_without_a_write_ahead_log() {
 async fn a_dropped_store_leaves_its_file_to_the_next_one() {
     let (path, _directory) = fresh_path();
     let store = SqliteStore::open(&path).await.unwrap();
-    place(&store, "r", 0, vec![draft("alice", 1)]).await;
+    store_all(&store, "r", 0, vec![draft("alice", 1)]).await;
     drop(store);
     // Its thread ends by itself, which nobody can await.
     let store = loop {
@@ -86,13 +86,13 @@ async fn a_dropped_store_leaves_its_file_to_the_next_one() {
 async fn urls_open_files() {
     let (path, _directory) = fresh_path();
     for url in [format!("sqlite:{}", path.display()), format!("sqlite://{}", path.display())] {
-        let store = open(&url).await.unwrap();
+        let store = open(&url.parse().unwrap()).await.unwrap();
         assert_eq!(store.name(), "sqlite");
         store.close().await.unwrap();
     }
     assert!(path.is_file());
     for url in ["sqlite:", "sqlite://"] {
-        assert!(matches!(open(url).await, Err(StoreError::InvalidUrl { .. })));
+        assert!(matches!(url.parse::<StoreUrl>(), Err(StoreError::InvalidUrl { .. })));
     }
 }
 
@@ -114,7 +114,7 @@ async fn a_second_opening_is_refused_until_the_first_is_closed() {
     let link = directory.path().join("link.db");
     std::os::unix::fs::symlink(&path, &link).unwrap();
     assert!(matches!(refusal(&link).await, StoreError::InUse { .. }));
-    place(&first, "r", 0, vec![draft("alice", 1)]).await;
+    store_all(&first, "r", 0, vec![draft("alice", 1)]).await;
     first.close().await.unwrap();
     SqliteStore::open(&link).await.unwrap();
 }
@@ -134,7 +134,7 @@ async fn a_file_that_another_program_has_locked_is_refused() {
 async fn another_programs_lock_fails_appends_in_time_and_for_no_longer() {
     let (path, _directory) = fresh_path();
     let store = SqliteStore::open(&path).await.unwrap();
-    place(&store, "r", 0, vec![draft("alice", 1)]).await;
+    store_all(&store, "r", 0, vec![draft("alice", 1)]).await;
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let batch: Arc<[_]> = Arc::from([append("r", 1, vec![draft("alice", 2)])]);
@@ -155,7 +155,7 @@ async fn a_newer_schema_is_refused() {
     let other = Connection::open(&path).unwrap();
     other.pragma_update(None, "user_version", 99).unwrap();
     drop(other);
-    assert!(matches!(refusal(&path).await, StoreError::Newer { found: 99, known: 1, .. }));
+    assert!(matches!(refusal(&path).await, StoreError::Newer { found: 99, known: 2, .. }));
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn an_empty_file_is_a_new_database() {
     let (path, _directory) = fresh_path();
     fs::write(&path, "").unwrap();
     let store = SqliteStore::open(&path).await.unwrap();
-    place(&store, "r", 0, vec![draft("alice", 1)]).await;
+    store_all(&store, "r", 0, vec![draft("alice", 1)]).await;
 }
 
 #[tokio::test]
