@@ -2,6 +2,7 @@
 
 use crate::config::Flags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,6 +68,9 @@ pub enum Command {
         /// The service, with its path prefix; from the configuration by default.
         #[arg(long)]
         url: Option<String>,
+        /// For https://: trust the certificate authorities in this PEM file instead of the system's.
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
     },
     /// A terminal chat client that reconnects and resumes.
     Connect(Connect),
@@ -89,6 +93,9 @@ pub struct Connect {
     /// A JWT, where they are not.
     #[arg(long)]
     pub token: Option<String>,
+    /// For wss://: trust the certificate authorities in this PEM file instead of the system's.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Show at most that many of the newest messages first.
     #[arg(long, default_value_t = 20, conflicts_with = "after")]
     pub last: u64,
@@ -107,11 +114,11 @@ pub struct Soak {
     #[arg(long, value_delimiter = ',', required = true)]
     pub url: Vec<String>,
     /// How many clients.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
-    pub clients: u32,
+    #[arg(long, default_value = "300")]
+    pub clients: NonZeroU32,
     /// How many rooms they are spread over.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
-    pub rooms: u32,
+    #[arg(long, default_value = "20")]
+    pub rooms: NonZeroU32,
     /// Messages a second that each client sends.
     #[arg(long, default_value_t = 5.0)]
     pub rate: f64,
@@ -124,6 +131,9 @@ pub struct Soak {
     /// Further connections that never read and never answer a Close.
     #[arg(long, default_value_t = 0)]
     pub stubborn: u32,
+    /// For wss://: trust the certificate authorities in this PEM file instead of the system's.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// The result as one JSON object.
     #[arg(long)]
     pub json: bool,

@@ -5,6 +5,7 @@ mod connect;
 mod probe;
 mod serve;
 mod soak;
+mod tls;
 
 use crate::cli::{Cli, Command};
 use crate::config::{ConfigError, Loaded};
@@ -97,6 +98,6 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         }
         Command::Connect(options) => connect::run(&loaded.config, options),
         Command::Soak(options) => soak::run(&loaded, options),
-        Command::Probe { which, url } => probe::run(&loaded.config, *which, url.as_deref()),
+        Command::Probe { which, url, ca } => probe::run(&loaded.config, *which, url.as_deref(), ca.as_deref()),
     }
 }

@@ -12,7 +12,6 @@ mod connection_limit;
 mod disconnect;
 mod error;
 mod history_limit;
-mod http_get;
 mod logging;
 mod readiness;
 mod refusal;

@@ -27,6 +27,7 @@ const PICTURE: &[Edges] = &[
             "chatbox-protocol",
             "chatbox-rooms",
             "chatbox-shutdown",
+            "chatbox-soak",
             "chatbox-store",
             "chatbox-ws",
         ],
@@ -40,13 +41,14 @@ const PICTURE: &[Edges] = &[
     edges("chatbox-protocol", &[], &[]),
     edges("chatbox-rooms", &["chatbox-core", "chatbox-protocol", "chatbox-store"], &[]),
     edges("chatbox-shutdown", &[], &[]),
+    edges("chatbox-soak", &["chatbox-client"], &[]),
     // Deploys the program, and sees it from outside.
     edges("chatbox-smoke", &[], &[]),
     edges("chatbox-store", &[], &[]),
     // Client frames for tests, and for nothing else.
     edges("chatbox-testing", &[], &[]),
     edges("chatbox-ws", &["chatbox-core"], &["chatbox-shutdown", "chatbox-testing"]),
-    Edges { at_most: true, ..edges("xtask", &["chatbox-client"], &[]) },
+    Edges { at_most: true, ..edges("xtask", &["chatbox-client", "chatbox-soak"], &[]) },
 ];
 
 const fn edges(from: &'static str, to: &'static [&'static str], dev: &'static [&'static str]) -> Edges {

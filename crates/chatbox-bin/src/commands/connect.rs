@@ -1,7 +1,7 @@
 //! `chatbox connect`: a terminal client. Lines from stdin are sent; what the room says goes to stdout, what happens to the
 //! connection to stderr.
 
-use super::Failure;
+use super::{Failure, tls};
 use crate::cli::Connect;
 use crate::config::Config;
 use chatbox_client::{Client, Event, Events, Gap, JoinFrom, SendError, Sending};
@@ -73,7 +73,8 @@ fn build(config: &Config, options: &Connect) -> Result<(Client, Events), Failure
     if let Some(token) = &options.token {
         builder = builder.token(token);
     }
-    builder.connect().map_err(|error| Failure::bad_usage(format!("--url: {error}")))
+    let dialer = tls::dialer(options.ca.as_deref(), urls)?;
+    builder.dialer(dialer).connect().map_err(|error| Failure::bad_usage(format!("--url: {error}")))
 }
 
 /// A URL without a path means the service where it is by default.

@@ -1,85 +1,65 @@
-//! `chatbox soak`: a fleet of clients against a running service, which is deployed, killed or restarted meanwhile. It checks
-//! from outside what the service promises: what was acknowledged is stored once, and every client sees every message once, in order.
+//! `chatbox soak`: runs `chatbox-soak` from the command line.
 
-mod fleet;
-mod ledger;
-mod stubborn;
-mod verdict;
-
-use super::Failure;
 use super::connect::with_prefix;
-use crate::auth::TokenSigner;
-use crate::cli::Soak;
+use super::{Failure, tls};
+use crate::cli;
 use crate::config::Loaded;
-use fleet::Fleet;
-use http::Uri;
+use crate::error::chain;
+use chatbox_soak::{Soak, SoakError, SoakReport};
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 
-/// How long the service may take, after the last message was sent, until everything is acknowledged and delivered.
-const SETTLE: Duration = Duration::from_secs(60);
+/// The life of the clients' tokens.
+const TOKEN_TTL: Duration = Duration::from_secs(24 * 3600);
 
-/// What every part of a soak refers to.
-struct Plan {
-    options: Soak,
-    urls: Vec<String>,
-    /// Distinguishes the rooms and users of this run from those of others.
-    run: String,
-    /// Signs the clients' tokens, where the service asks for some.
-    mint: Option<TokenSigner>,
-}
-
-impl Plan {
-    fn room(&self, index: usize) -> String {
-        format!("soak-{}-{index}", self.run)
-    }
-
-    fn user(&self, index: usize) -> String {
-        format!("soak-{}-{index}", self.run)
-    }
-
-    fn token(&self, user: &str) -> Option<String> {
-        const VALID: Duration = Duration::from_secs(24 * 3600);
-        self.mint.as_ref().and_then(|mint| mint.token(user, VALID, None).ok())
-    }
-
-    /// Where the stored messages of a room can be read, on each server.
-    fn history(&self, room: &str, after: u64, limit: usize) -> Vec<Result<Uri, http::uri::InvalidUri>> {
-        let user = self.user(0);
-        let path = format!("/rooms/{room}/messages?after={after}&limit={limit}&user={user}");
-        let base = |url: &String| url.replacen("ws://", "http://", 1).trim_end_matches("/ws").to_owned();
-        self.urls.iter().map(|url| format!("{}{path}", base(url)).parse()).collect()
-    }
-}
-
-/// Runs the fleet, and says what it found. Exit code 1 on a violation.
-pub(super) fn run(loaded: &Loaded, options: &Soak) -> Result<ExitCode, Failure> {
-    if !(options.rate > 0.0 && options.rate.is_finite()) {
-        return Err(Failure::bad_usage(format!("--rate: `{}` must be more than 0", options.rate)));
-    }
-    let mint = loaded.check()?.token_signer;
-    let urls = options.url.iter().map(|url| with_prefix(url, &loaded.config.path_prefix)).collect();
-    let run = format!("{:x}", jiffies() % 0xffff_ffff);
-    let plan = Plan { options: options.clone(), urls, run, mint };
+/// Runs the fleet and prints its report. Exit code 1 on a violation.
+pub(super) fn run(loaded: &Loaded, options: &cli::Soak) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
-    let verdict = runtime.block_on(async {
-        let _stubborn = stubborn::open(&plan)
-            .await
-            .map_err(|error| Failure::at_run_time(format!("a stubborn connection cannot be opened: {error:#}")))?;
-        let fleet = Fleet::launch(plan).map_err(|error| Failure::bad_usage(format!("--url: {error}")))?;
-        Ok::<_, Failure>(fleet.run(SETTLE).await)
+    let soak = configure(loaded, options)?;
+    let report = runtime.block_on(soak.run(stop_signal())).map_err(|error| match error {
+        SoakError::Rate(_) => Failure::bad_usage(format!("--rate: {error}")),
+        SoakError::Client(_) => Failure::bad_usage(format!("--url: {}", chain(&error))),
+        error => Failure::at_run_time(format!("soak: {}", chain(&error))),
     })?;
-    if options.json {
-        println!("{}", verdict.to_json())
-    } else {
-        print!("{}", verdict.to_text())
-    }
-    Ok(if verdict.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    print(&report, options.json)?;
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A number that differs between runs.
-fn jiffies() -> u128 {
-    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-    now.as_micros() ^ (u128::from(std::process::id()) << 12)
+fn configure(loaded: &Loaded, options: &cli::Soak) -> Result<Soak, Failure> {
+    let servers = options.url.iter().map(|url| with_prefix(url, &loaded.config.path_prefix));
+    let mut soak = Soak::new(servers)
+        .clients(options.clients)
+        .rooms(options.rooms)
+        .rate(options.rate)
+        .duration(options.lasting)
+        .body_bytes(options.bytes)
+        .stubborn(options.stubborn)
+        .dialer(tls::dialer(options.ca.as_deref(), &options.url)?)
+        .on_progress(|progress| eprintln!("{progress}"));
+    if let Some(signer) = loaded.check()?.token_signer {
+        soak = soak.token(move |user| signer.token(user, TOKEN_TTL, None).ok());
+    }
+    Ok(soak)
+}
+
+fn print(report: &SoakReport, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        let json = serde_json::to_string(report)
+            .map_err(|error| Failure::at_run_time(format!("the report cannot be encoded: {error}")))?;
+        println!("{json}");
+    } else {
+        print!("{report}");
+    }
+    Ok(())
+}
+
+/// Completes on SIGINT or SIGTERM.
+async fn stop_signal() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
 }

@@ -4,6 +4,7 @@
 
 mod attacks;
 mod auth;
+mod clients;
 mod commands;
 mod connections;
 mod disk;
