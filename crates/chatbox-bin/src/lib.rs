@@ -8,7 +8,6 @@ pub mod cli;
 mod client_addr;
 pub mod commands;
 mod config;
-mod connection_limit;
 mod disconnect;
 mod error;
 mod history_limit;

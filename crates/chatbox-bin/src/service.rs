@@ -98,8 +98,6 @@ impl Service {
     /// [`router`](Self::router) until the last phase, so that probes and newcomers are answered. [`report`](Self::report) adds what the
     /// service counted to the shutdown's report. Must be called within a tokio runtime.
     pub fn register(&self, shutdown: &mut Armed) {
-        let registry = self.state.registry.clone();
-        shutdown.lame_duck_until(move || async move { registry.empty().await });
         tokio::spawn(Arc::clone(&self.state).follow(shutdown.phases()));
         let state = Arc::clone(&self.state);
         shutdown.during(Phase::LameDuck, "admission", move |_| async move {

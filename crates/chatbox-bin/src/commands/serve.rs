@@ -5,13 +5,13 @@ use crate::config::{Checked, Config, Loaded};
 use crate::logging::Logging;
 use crate::report::ServiceReport;
 use crate::routes;
-use crate::server::{Listener, Server};
+use crate::server::{HttpSettings, Listener, Server};
 use crate::service::Service;
 use crate::state::ServiceState;
 use crate::telemetry;
 use axum::Router;
 use axum::routing::get;
-use chatbox_shutdown::{Armed, Shutdown};
+use chatbox_shutdown::{Armed, Phases, Shutdown};
 use http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::SocketAddr;
@@ -22,7 +22,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
+
+/// How long an idle HTTP connection is kept: longer than common load balancers keep theirs.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// How long the last requests may take after everything is flushed, and the last log lines after that.
 const LAST_REQUESTS: Duration = Duration::from_millis(250);
@@ -95,7 +99,11 @@ async fn serve(loaded: &Loaded, checked: Checked, logging: &Logging) -> Result<O
     if let Some(hangups) = hangups {
         tokio::spawn(reload_keys_on(hangups, service.clone()));
     }
-    let servers = if told { Servers(Vec::new()) } else { Servers::start(&service, &config, metrics, listener, ops)? };
+    let servers = if told {
+        Servers(Vec::new())
+    } else {
+        Servers::start(&service, &config, metrics, shutdown.phases(), listener, ops)?
+    };
     let report = run_to_the_end(&service, shutdown, servers, logging).await;
     Ok(Some(report))
 }
@@ -114,9 +122,14 @@ impl Servers {
         service: &Service,
         config: &Config,
         metrics: PrometheusHandle,
+        phases: Phases,
         listener: Listener,
         ops: Option<Listener>,
     ) -> Result<Self, Failure> {
+        let start = |listener, router| {
+            let settings = HttpSettings { router, keep_alive: KEEP_ALIVE, phases: phases.clone() };
+            Server::start(listener, settings, config.limits.max_handshakes.get())
+        };
         let address = |listener: &Listener| listener.address().map_err(|error| Failure::at_run_time(error.to_string()));
         let prefix = &config.path_prefix;
         let at = address(&listener)?;
@@ -124,12 +137,12 @@ impl Servers {
         let public = routes::with_security_headers(
             nest(prefix, service.router()).merge(own.clone()).fallback(routes::not_found),
         );
-        let mut servers = vec![listener.serve(public, config.limits.max_handshakes.get())];
+        let mut servers = vec![start(listener, public)];
         if let Some(ops) = ops {
             let at = address(&ops)?;
             let probes = service.state.health.router();
             let routes = nest(prefix, probes).merge(own).fallback(routes::not_found);
-            servers.push(ops.serve(routes, config.limits.max_handshakes.get()));
+            servers.push(start(ops, routes));
             tracing::info!(metrics = %format_args!("http://{at}/metrics"), "Operations listener");
         }
         tracing::info!(page = %format_args!("http://{at}{prefix}/"), "Chatbox service listening");
@@ -137,9 +150,8 @@ impl Servers {
     }
 
     async fn stop(self) {
-        for server in self.0 {
-            server.stop(LAST_REQUESTS).await;
-        }
+        let stopping: JoinSet<()> = self.0.into_iter().map(|server| server.stop(LAST_REQUESTS)).collect();
+        stopping.join_all().await;
     }
 }
 

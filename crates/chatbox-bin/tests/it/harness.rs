@@ -6,7 +6,7 @@ mod peer;
 mod server;
 
 pub(crate) use finished::Finished;
-pub(crate) use http::{Response, get, request};
+pub(crate) use http::{Connection, Response, get, request};
 pub(crate) use peer::{End, Frame, Peer, PeerLog, frame};
 pub(crate) use server::{INTERRUPT, Server, Setup, TERMINATE};
 

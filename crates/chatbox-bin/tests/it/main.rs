@@ -13,6 +13,7 @@ mod embed;
 mod fleet;
 mod harness;
 mod http;
+mod http_ends;
 mod limits;
 mod phases;
 mod protocol;

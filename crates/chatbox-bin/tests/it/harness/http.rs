@@ -1,4 +1,4 @@
-//! Plain HTTP/1.1 requests, one a connection, written and read by hand.
+//! Plain HTTP/1.1 requests, written and read by hand.
 
 use serde_json::Value;
 use std::io;
@@ -49,6 +49,56 @@ impl Response {
     }
 }
 
+/// An HTTP connection that is kept alive.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) async fn open(at: SocketAddr) -> io::Result<Self> {
+        Ok(Self { stream: TcpStream::connect(at).await?, buffer: Vec::new() })
+    }
+
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref()).await
+    }
+
+    /// The next answer; an error of the kind `UnexpectedEof` when the connection ends before one.
+    pub(crate) async fn answer(&mut self) -> io::Result<Response> {
+        self.read(false).await
+    }
+
+    /// The next answer, to a HEAD request.
+    pub(crate) async fn answer_without_body(&mut self) -> io::Result<Response> {
+        self.read(true).await
+    }
+
+    /// Reads to the end of the connection, and returns what came.
+    pub(crate) async fn rest(mut self) -> io::Result<Vec<u8>> {
+        self.stream.read_to_end(&mut self.buffer).await?;
+        Ok(self.buffer)
+    }
+
+    async fn read(&mut self, only_head: bool) -> io::Result<Response> {
+        loop {
+            if let Some(mut response) = Response::parse(&self.buffer) {
+                let length = response.header("content-length").map_or(0, |length| length.parse().unwrap());
+                let length = if only_head { 0 } else { length };
+                if response.body.len() >= length {
+                    let end = response.head.len() + 4 + length;
+                    response.body.truncate(length);
+                    self.buffer.drain(..end);
+                    return Ok(response);
+                }
+            }
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
 /// GET.
 pub(crate) async fn get(at: SocketAddr, path: &str) -> io::Result<Response> {
     request(at, &format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n")).await
@@ -56,17 +106,7 @@ pub(crate) async fn get(at: SocketAddr, path: &str) -> io::Result<Response> {
 
 /// Sends a request, and reads the response to its end.
 pub(crate) async fn request(at: SocketAddr, request: &str) -> io::Result<Response> {
-    let mut stream = TcpStream::connect(at).await?;
-    stream.write_all(request.as_bytes()).await?;
-    let mut bytes = Vec::new();
-    loop {
-        if let Some(response) = Response::parse(&bytes)
-            && response.header("content-length").unwrap().parse() == Ok(response.body.len())
-        {
-            return Ok(response);
-        }
-        if stream.read_buf(&mut bytes).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
+    let mut connection = Connection::open(at).await?;
+    connection.send(request).await?;
+    connection.answer().await
 }

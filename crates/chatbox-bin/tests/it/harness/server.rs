@@ -53,9 +53,10 @@ impl Setup {
         Self::over("memory:")
     }
 
-    /// The same, over this store.
+    /// The same, over this store. Without a lame duck, which lasts its time even when no client is connected.
     pub(crate) fn over(store: &str) -> Self {
-        Self::bare().args(["--listen", "127.0.0.1:0", "--log-format", "json", "--store", store])
+        let setup = Self::bare().args(["--listen", "127.0.0.1:0", "--log-format", "json", "--store", store]);
+        setup.set("shutdown.lame_duck=0s")
     }
 
     pub(crate) fn args<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {

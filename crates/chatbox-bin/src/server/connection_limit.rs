@@ -1,4 +1,4 @@
-//! The HTTP connections of a listener: bounded, and those that dawdle give way to newcomers.
+//! The HTTP connections of a listener: limited in number, the oldest of which are ended for new ones.
 
 use crate::telemetry;
 use std::collections::VecDeque;
@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-/// How long a connection is sure of its place. Who means to be served is served in less, so that a fleet that comes at once waits in
-/// the kernel's queue and none of it is turned away, while connections that are only held open last no longer than that.
-const SURE: Duration = Duration::from_secs(1);
+/// The age before which no connection is ended for a new one. Requests are answered in less: a fleet that reconnects at once waits in the
+/// accept queue and is served, while connections that are only held open make room.
+const MIN_AGE: Duration = Duration::from_secs(1);
 
-/// The tasks of connections that are not WebSockets, or not yet.
+/// The tasks of connections that are not, or not yet, WebSockets.
 pub(crate) struct ConnectionSet {
     tasks: JoinSet<()>,
-    /// Oldest first; among them some that have ended.
+    /// Oldest first; some of them have ended.
     ages: VecDeque<(Instant, AbortHandle)>,
     limit: usize,
 }
@@ -24,21 +24,22 @@ impl ConnectionSet {
         Self { tasks: JoinSet::new(), ages: VecDeque::new(), limit }
     }
 
-    /// Whether nobody else may come in now.
+    /// Whether the limit is reached.
     pub(crate) fn is_full(&self) -> bool {
         self.tasks.len() >= self.limit
     }
 
+    /// Spawns the task of a connection, also beyond the limit.
     pub(crate) fn add(&mut self, connection: impl Future<Output = ()> + Send + 'static) {
         let task = self.tasks.spawn(connection);
         self.ages.push_back((Instant::now(), task));
-        // Each sweep comes after as many newcomers as there may be connections.
+        // One sweep for as many new connections as the limit: a constant cost for each.
         if self.ages.len() > 2 * self.limit.max(32) {
             self.ages.retain(|(_, task)| !task.is_finished());
         }
     }
 
-    /// Waits until a connection has ended; in a full crowd, ends the oldest when it has had its time. Cancel safe.
+    /// Waits until a connection has ended. While the limit is reached, aborts the oldest when it has its minimum age. Cancel safe.
     pub(crate) async fn change(&mut self) {
         let full = self.is_full();
         let (tasks, ages) = (&mut self.tasks, &mut self.ages);
@@ -47,7 +48,7 @@ impl ConnectionSet {
                 ages.pop_front();
             }
             match ages.front() {
-                Some((since, _)) if full => sleep_until(*since + SURE).await,
+                Some((since, _)) if full => sleep_until(*since + MIN_AGE).await,
                 _ => pending().await,
             }
             if let Some((_, task)) = ages.pop_front().filter(|(_, task)| !task.is_finished()) {
@@ -63,7 +64,7 @@ impl ConnectionSet {
     }
 
     /// Waits until all have ended. Cancel safe.
-    pub(crate) async fn gone(&mut self) {
+    pub(crate) async fn ended(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }
 }
@@ -75,33 +76,33 @@ mod tests {
     use tokio::sync::Notify;
 
     #[tokio::test(start_paused = true)]
-    async fn in_a_full_crowd_the_oldest_gives_way_once_it_has_had_its_time() {
-        let mut crowd = ConnectionSet::new(2);
+    async fn at_the_limit_the_oldest_is_ended_at_its_minimum_age() {
+        let mut connections = ConnectionSet::new(2);
         let (start, end) = (Instant::now(), Arc::new(Notify::new()));
-        crowd.add(pending());
-        tokio::time::advance(SURE / 2).await;
+        connections.add(pending());
+        tokio::time::advance(MIN_AGE / 2).await;
         let ended = Arc::clone(&end);
-        crowd.add(async move { ended.notified().await });
-        assert!(crowd.is_full());
-        // Who ends makes room at once.
+        connections.add(async move { ended.notified().await });
+        assert!(connections.is_full());
+        // A connection that ends makes room at once.
         end.notify_one();
-        crowd.change().await;
-        assert!(!crowd.is_full() && start.elapsed() == SURE / 2);
-        crowd.add(pending());
-        // The oldest is told to end when it has had its time; its place is free when it has ended.
-        while crowd.is_full() {
-            crowd.change().await;
+        connections.change().await;
+        assert!(!connections.is_full() && start.elapsed() == MIN_AGE / 2);
+        connections.add(pending());
+        // The oldest is aborted at its minimum age, and counts until its task has ended.
+        while connections.is_full() {
+            connections.change().await;
         }
-        assert_eq!(start.elapsed(), SURE);
+        assert_eq!(start.elapsed(), MIN_AGE);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_crowd_that_is_not_full_rushes_nobody() {
-        let mut crowd = ConnectionSet::new(2);
-        crowd.add(tokio::time::sleep(100 * SURE));
+    async fn below_the_limit_no_connection_is_ended() {
+        let mut connections = ConnectionSet::new(2);
+        connections.add(tokio::time::sleep(100 * MIN_AGE));
         let start = Instant::now();
-        crowd.change().await;
-        assert_eq!(start.elapsed(), 100 * SURE);
-        crowd.gone().await;
+        connections.change().await;
+        assert_eq!(start.elapsed(), 100 * MIN_AGE);
+        connections.ended().await;
     }
 }
