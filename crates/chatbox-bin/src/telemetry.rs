@@ -40,6 +40,7 @@ const METRICS: &[(Kind, &str, &str)] = &[
     (Kind::Gauge, "chatbox_lagging_members", "Members being served from the store, behind their room's ring"),
     (Kind::Gauge, "chatbox_outbox_bytes", "Bytes queued for connections, over all outboxes"),
     (Kind::Gauge, "chatbox_ring_bytes", "Bytes of the newest messages of all rooms, kept in memory"),
+    (Kind::Counter, "chatbox_log_lines_dropped_total", "Log lines dropped because the log could not be written"),
     (Kind::Gauge, "chatbox_ready", "1 while the service is ready for traffic"),
     (Kind::Gauge, "chatbox_shutdown_phase", "0 running, 1 lame duck, 2 draining, 3 flushing, 4 stopped"),
     (Kind::Gauge, "chatbox_shutdown_phase_duration_seconds", "How long each finished phase of the shutdown took"),
@@ -64,6 +65,9 @@ const REFUSALS: &[&str] = &[
     "unauthorized",
     "unsupported_version",
 ];
+
+/// The target of the log lines of a shutdown, which are written even when others are dropped.
+pub(crate) const SHUTDOWN_TARGET: &str = "chatbox::shutdown";
 
 /// Between two lines about the same kind of refusal: a flood of newcomers, or of messages, must not become a flood of lines.
 const BETWEEN_LINES: Duration = Duration::from_secs(1);
@@ -125,12 +129,17 @@ pub(crate) fn on_shutdown(lasted: Duration) {
 /// Logs the outcome of a drain.
 pub(crate) fn on_drained(tally: &Tally) {
     let Tally { at_signal, closed, peer_gone, timed_out, aborted, refused, .. } = *tally;
-    tracing::info!(at_signal, closed, peer_gone, timed_out, aborted, refused, "All WebSocket connections closed");
+    tracing::info!(target: SHUTDOWN_TARGET, at_signal, closed, peer_gone, timed_out, aborted, refused, "All WebSocket connections closed");
 }
 
 /// Records whether the service is ready.
 pub(crate) fn on_readiness(ready: bool) {
     gauge!("chatbox_ready").set(f64::from(u8::from(ready)));
+}
+
+/// Records how many log lines were dropped so far.
+pub(crate) fn on_log_lines_dropped(lines: u64) {
+    counter!("chatbox_log_lines_dropped_total").absolute(lines);
 }
 
 /// Records how much of the bounds over everything is used.
@@ -213,11 +222,12 @@ impl Observer for ConnectionMetrics {
     }
 
     fn on_drain(&self, connections: usize) {
-        tracing::info!(connections, "Shutting down WebSocket handler, closing all connections");
+        tracing::info!(target: SHUTDOWN_TARGET, connections, "Shutting down WebSocket handler, closing all connections");
     }
 
     fn on_closing(&self, connection: &Connection, _: &Closing) {
         tracing::info!(
+            target: SHUTDOWN_TARGET,
             user_id = &**connection.user(),
             connection_id = %connection.id(),
             "Closing WebSocket connection"

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::config::{Checked, Config, Loaded};
-use crate::logging::Logging;
+use crate::logging::{DroppedLines, Logging};
 use crate::report::ServiceReport;
 use crate::routes;
 use crate::server::{HttpSettings, Listener, Server};
@@ -11,7 +11,7 @@ use crate::state::ServiceState;
 use crate::telemetry;
 use axum::Router;
 use axum::routing::get;
-use chatbox_shutdown::{Armed, Phases, Shutdown};
+use chatbox_shutdown::{Armed, Phase, Phases, Plan, Report, Shutdown};
 use http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::SocketAddr;
@@ -19,17 +19,19 @@ use std::num::NonZero;
 use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// How long an idle HTTP connection is kept: longer than common load balancers keep theirs.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
-/// How long the last requests may take after everything is flushed, and the last log lines after that.
+/// How long the last requests may take after everything is flushed.
 const LAST_REQUESTS: Duration = Duration::from_millis(250);
+
+/// How long the runtime may take to end.
+const LAST_TASKS: Duration = Duration::from_millis(100);
+
+/// How long the log may take after a start that failed.
 const LAST_LINES: Duration = Duration::from_secs(3);
 
 /// Serves until told to stop.
@@ -41,19 +43,21 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode, Failure> {
     let runtime = runtime(checked.config.server.workers.map(NonZero::get))
         .map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
     let result = runtime.block_on(serve(loaded, checked, &logging));
-    // Nothing that still runs may hold up the end; the log is outside the runtime, and ends last.
-    runtime.shutdown_timeout(Duration::from_millis(100));
+    let end =
+        result.as_ref().ok().and_then(Option::as_ref).map_or_else(|| Instant::now() + LAST_LINES, |ended| ended.by);
+    // What still runs does not delay the end. The log is outside the runtime, and ends last.
+    runtime.shutdown_timeout(LAST_TASKS.min(end.saturating_duration_since(Instant::now())));
     let report = match result {
-        Ok(report) => report,
+        Ok(ended) => ended.map(|ended| ended.report),
         Err(failure) => {
-            logging.finish(None, LAST_LINES);
+            logging.finish(None, end);
             return Err(failure);
         }
     };
     if let Some(report) = &report {
         write_termination_log(report, &termination_log);
     }
-    logging.finish(report.as_ref(), LAST_LINES);
+    logging.finish(report.as_ref(), end);
     Ok(report.map_or(ExitCode::SUCCESS, |report| ExitCode::from(report.exit_code())))
 }
 
@@ -67,12 +71,19 @@ fn runtime(workers: Option<usize>) -> std::io::Result<Runtime> {
     builder.enable_all().event_interval(4_000).max_io_events_per_tick(64).build()
 }
 
-/// Starts, serves, shuts down. `None`: told to stop before there was anything to shut down.
-async fn serve(loaded: &Loaded, checked: Checked, logging: &Logging) -> Result<Option<ServiceReport>, Failure> {
+/// A shutdown that has run, and the moment by which its flush must be over, the last lines of the log included.
+struct Ended {
+    report: ServiceReport,
+    by: Instant,
+}
+
+/// Starts, serves, shuts down. `None`: a shutdown was requested before there was anything to shut down.
+async fn serve(loaded: &Loaded, checked: Checked, logging: &Logging) -> Result<Option<Ended>, Failure> {
+    let flush = FlushTime::of(checked.plan.flush);
+    let plan = Plan { flush: flush.participants, ..checked.plan };
     // Before anything else: a signal that comes during the start must end it in order.
-    let mut shutdown = Shutdown::plan(checked.plan)
-        .and_then(Shutdown::on_signals)
-        .map_err(|error| Failure::at_run_time(error.to_string()))?;
+    let mut shutdown =
+        Shutdown::plan(plan).and_then(Shutdown::on_signals).map_err(|error| Failure::at_run_time(error.to_string()))?;
     raise_file_limit(checked.config.limits.max_connections.get());
     survive_size_limit();
     let hangups = checked.keys.as_ref().is_some_and(|keys| keys.has_files()).then(hangups).flatten();
@@ -102,16 +113,46 @@ async fn serve(loaded: &Loaded, checked: Checked, logging: &Logging) -> Result<O
     let servers = if told {
         Servers(Vec::new())
     } else {
+        let metrics = metrics_route(service.clone(), metrics, logging.dropped().clone());
         Servers::start(&service, &config, metrics, shutdown.phases(), listener, ops)?
     };
-    let report = run_to_the_end(&service, shutdown, servers, logging).await;
-    Ok(Some(report))
+    Ok(Some(run_to_the_end(&service, shutdown, servers, flush, logging.dropped()).await))
 }
 
-async fn run_to_the_end(service: &Service, shutdown: Armed, servers: Servers, logging: &Logging) -> ServiceReport {
+async fn run_to_the_end(
+    service: &Service,
+    shutdown: Armed,
+    servers: Servers,
+    flush: FlushTime,
+    dropped: &DroppedLines,
+) -> Ended {
     let report = shutdown.run(std::future::pending()).await;
-    servers.stop().await;
-    service.report(report).with_log_events_dropped(logging.dropped())
+    let left = flush.left(&report);
+    let by = Instant::now() + left;
+    servers.stop(LAST_REQUESTS.min(left / 2)).await;
+    Ended { report: service.report(report).with_log_events_dropped(dropped.count()), by }
+}
+
+/// How the budget of the flush is divided: between the participants of the shutdown, and what follows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FlushTime {
+    participants: Duration,
+    /// For the last requests and the last lines of the log.
+    reserve: Duration,
+}
+
+impl FlushTime {
+    fn of(flush: Duration) -> Self {
+        let reserve = (flush / 5).min(Duration::from_secs(1));
+        Self { participants: flush - reserve, reserve }
+    }
+
+    /// What is left when the participants have ended.
+    fn left(self, report: &Report) -> Duration {
+        let flushing = report.phases.iter().find(|phase| phase.name == Phase::Flushing);
+        let took = flushing.map_or(Duration::ZERO, |phase| Duration::from_millis(phase.duration_ms));
+        self.reserve + self.participants.saturating_sub(took)
+    }
 }
 
 /// The public listener, and the operators'.
@@ -121,27 +162,26 @@ impl Servers {
     fn start(
         service: &Service,
         config: &Config,
-        metrics: PrometheusHandle,
+        metrics: Router,
         phases: Phases,
         listener: Listener,
         ops: Option<Listener>,
     ) -> Result<Self, Failure> {
         let start = |listener, router| {
-            let settings = HttpSettings { router, keep_alive: KEEP_ALIVE, phases: phases.clone() };
+            let settings = HttpSettings { router, keep_alive: config.server.keep_alive, phases: phases.clone() };
             Server::start(listener, settings, config.limits.max_handshakes.get())
         };
         let address = |listener: &Listener| listener.address().map_err(|error| Failure::at_run_time(error.to_string()));
         let prefix = &config.path_prefix;
         let at = address(&listener)?;
-        let own = metrics_route(service.clone(), metrics);
         let public = routes::with_security_headers(
-            nest(prefix, service.router()).merge(own.clone()).fallback(routes::not_found),
+            nest(prefix, service.router()).merge(metrics.clone()).fallback(routes::not_found),
         );
         let mut servers = vec![start(listener, public)];
         if let Some(ops) = ops {
             let at = address(&ops)?;
             let probes = service.state.health.router();
-            let routes = nest(prefix, probes).merge(own).fallback(routes::not_found);
+            let routes = nest(prefix, probes).merge(metrics).fallback(routes::not_found);
             servers.push(start(ops, routes));
             tracing::info!(metrics = %format_args!("http://{at}/metrics"), "Operations listener");
         }
@@ -149,8 +189,8 @@ impl Servers {
         Ok(Self(servers))
     }
 
-    async fn stop(self) {
-        let stopping: JoinSet<()> = self.0.into_iter().map(|server| server.stop(LAST_REQUESTS)).collect();
+    async fn stop(self, at_most: Duration) {
+        let stopping: JoinSet<()> = self.0.into_iter().map(|server| server.stop(at_most)).collect();
         stopping.join_all().await;
     }
 }
@@ -160,10 +200,11 @@ fn nest(prefix: &str, router: Router) -> Router {
     if prefix.is_empty() { router } else { Router::new().nest_service(prefix, router) }
 }
 
-fn metrics_route(service: Service, metrics: PrometheusHandle) -> Router {
-    let answer = move || async move {
+fn metrics_route(service: Service, metrics: PrometheusHandle, dropped: DroppedLines) -> Router {
+    let answer = async move || {
         let ServiceState { health, registry, rooms, .. } = &*service.state;
         telemetry::on_readiness(health.readiness().await.is_ready());
+        telemetry::on_log_lines_dropped(dropped.count());
         telemetry::on_memory(registry.outbox_bytes(), rooms.ring_bytes());
         ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::render(&metrics))
     };

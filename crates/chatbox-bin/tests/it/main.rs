@@ -15,6 +15,7 @@ mod harness;
 mod http;
 mod http_ends;
 mod limits;
+mod log;
 mod phases;
 mod protocol;
 mod refusals;

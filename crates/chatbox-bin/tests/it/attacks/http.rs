@@ -16,21 +16,24 @@ const TRICKLE: Duration = Duration::from_millis(200);
 /// How many take their time at once.
 const SLOW: usize = 50;
 
+/// When those are ended that do not make a request.
+const AT_THE_LATEST: &str = ", at the latest after 10 s";
+
 pub(super) fn all() -> Vec<Attack> {
     let heads = Load { heads: SLOW as u64, ..Load::default() };
     vec![
         Box::pin(under(Setup::new(), heads, async |server| {
             vec![
-                slow(server.at, "say nothing", "", "").await,
-                slow(server.at, "send a head a byte at a time", "GET /", "a").await,
+                slow(server.at, "say nothing", AT_THE_LATEST, "", "").await,
+                slow(server.at, "send a head a byte at a time", AT_THE_LATEST, "GET /", "a").await,
             ]
         })),
-        Box::pin(under(Setup::new(), heads, async |server| {
+        Box::pin(under(Setup::new().set("server.keep_alive=10s"), heads, async |server| {
             let answered = "GET /chat/healthz HTTP/1.1\r\nHost: a\r\n\r\n";
             let body = "POST /chat/ HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
             vec![
-                slow(server.at, "stay after their answer", answered, "").await,
-                slow(server.at, "send a body a byte at a time", body, "a").await,
+                slow(server.at, "stay after their answer", " after `server.keep_alive`", answered, "").await,
+                slow(server.at, "send a body a byte at a time", AT_THE_LATEST, body, "a").await,
             ]
         })),
         Box::pin(under(Setup::new(), Load { heads: 1, ..Load::default() }, async |server| requests(server).await)),
@@ -38,7 +41,7 @@ pub(super) fn all() -> Vec<Attack> {
 }
 
 /// Clients that take for ever over something that they have begun.
-async fn slow(at: SocketAddr, what: &str, begin: &str, then: &str) -> Case {
+async fn slow(at: SocketAddr, what: &str, when: &str, begin: &str, then: &str) -> Case {
     let mut clients = Vec::new();
     for _ in 0..SLOW {
         clients.push(tokio::task::spawn_local(trickle(at, begin.to_owned(), then.to_owned())));
@@ -50,7 +53,7 @@ async fn slow(at: SocketAddr, what: &str, begin: &str, then: &str) -> Case {
         endings.push(client.await.unwrap());
     }
     endings.dedup();
-    case(format!("{SLOW} connections that {what}"), "ended by the server, at the latest after 10 s", endings.join("; "))
+    case(format!("{SLOW} connections that {what}"), format!("ended by the server{when}"), endings.join("; "))
 }
 
 async fn trickle(at: SocketAddr, begin: String, then: String) -> String {
