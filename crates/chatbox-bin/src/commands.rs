@@ -10,6 +10,7 @@ mod tls;
 use crate::cli::{Cli, Command};
 use crate::config::{ConfigError, Loaded};
 use crate::error::{StartError, chain};
+use chatbox_shutdown::{EarlySignals, Signal};
 use chatbox_store::StoreError;
 use std::fmt;
 use std::process::ExitCode;
@@ -45,6 +46,12 @@ impl fmt::Display for Failure {
     }
 }
 
+impl From<chatbox_shutdown::Error> for Failure {
+    fn from(error: chatbox_shutdown::Error) -> Self {
+        Self::at_run_time(chain(&error))
+    }
+}
+
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self::bad_usage(error.to_string())
@@ -73,21 +80,27 @@ fn store_fault(loaded: &Loaded, text: &str) -> String {
     format!("store.url: {text}{sources}")
 }
 
-/// Runs the command that the command line names.
+/// Runs the command that the command line names. Only `serve` keeps the signals; they end every other command, unless it has a handler
+/// of its own.
 ///
 /// # Errors
 /// A [`Failure`] that names what is wrong.
-pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
+pub fn run(cli: &Cli, signals: EarlySignals) -> Result<ExitCode, Failure> {
     let loaded = Loaded::read(&cli.flags(), std::env::vars_os())?;
     match cli.command.as_ref().unwrap_or(&Command::Serve) {
-        Command::Serve => serve::run(&loaded),
-        Command::Check => check::run(&loaded),
+        Command::Serve => serve::run(&loaded, signals),
+        Command::Check => {
+            signals.restore_default();
+            check::run(&loaded)
+        }
         Command::Config => {
+            signals.restore_default();
             loaded.check()?;
             print!("{}", loaded.show());
             Ok(ExitCode::SUCCESS)
         }
         Command::Token { user, ttl, rooms } => {
+            signals.restore_default();
             let signer = loaded.check()?.token_signer.ok_or_else(|| {
                 Failure::bad_usage("token: no auth.jwt_secret is set, so there is nothing to sign with")
             })?;
@@ -96,8 +109,17 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             println!("{token}");
             Ok(ExitCode::SUCCESS)
         }
-        Command::Connect(options) => connect::run(&loaded.config, options),
-        Command::Soak(options) => soak::run(&loaded, options),
-        Command::Probe { which, url, ca } => probe::run(&loaded.config, *which, url.as_deref(), ca.as_deref()),
+        Command::Connect(options) => {
+            signals.without(Signal::Interrupt).restore_default();
+            connect::run(&loaded.config, options)
+        }
+        Command::Soak(options) => {
+            signals.without(Signal::Interrupt).without(Signal::Terminate).restore_default();
+            soak::run(&loaded, options)
+        }
+        Command::Probe { which, url, ca } => {
+            signals.restore_default();
+            probe::run(&loaded.config, *which, url.as_deref(), ca.as_deref())
+        }
     }
 }

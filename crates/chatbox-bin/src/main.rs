@@ -1,7 +1,8 @@
 //! The program `chatbox`: a command line around the library.
 
 use chatbox::cli::Cli;
-use chatbox::commands;
+use chatbox::commands::{self, Failure};
+use chatbox_shutdown::EarlySignals;
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -10,11 +11,14 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    match commands::run(&Cli::parse()) {
-        Ok(code) => code,
-        Err(failure) => {
-            eprintln!("chatbox: {failure}");
-            failure.exit_code()
-        }
-    }
+    run().unwrap_or_else(|failure| {
+        eprintln!("chatbox: {failure}");
+        failure.exit_code()
+    })
+}
+
+fn run() -> Result<ExitCode, Failure> {
+    // Before anything else: the kernel discards signals without a handler for a container's first process.
+    let signals = EarlySignals::register()?;
+    commands::run(&Cli::parse(), signals)
 }

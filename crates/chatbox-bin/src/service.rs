@@ -8,9 +8,8 @@ use crate::state::ServiceState;
 use crate::{routes, telemetry};
 use axum::Router;
 use chatbox_core::Refused;
-use chatbox_shutdown::{Armed, Phase, Report, Shutdown};
+use chatbox_shutdown::{Phase, Report, Shutdown, Stage};
 use std::fmt;
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -97,17 +96,19 @@ impl Service {
     /// The plan of that shutdown governs; `config.shutdown` gives only `close_rate` and `close_handshake`. Serve the
     /// [`router`](Self::router) until the last phase, so that probes and newcomers are answered. [`report`](Self::report) adds what the
     /// service counted to the shutdown's report. Must be called within a tokio runtime.
-    pub fn register(&self, shutdown: &mut Armed) {
+    pub fn register(&self, shutdown: &mut Shutdown) {
         tokio::spawn(Arc::clone(&self.state).follow(shutdown.phases()));
         let state = Arc::clone(&self.state);
-        shutdown.during(Phase::LameDuck, "admission", move |_| async move {
+        shutdown.during(Stage::LameDuck, "admission", move |_| async move {
             state.leave_running(Phase::LameDuck);
             Ok(())
         });
         let state = Arc::clone(&self.state);
-        shutdown.during(Phase::Draining, "websockets", move |budget| state.drain(budget));
+        shutdown.during(Stage::Draining, "websockets", move |budget| state.drain(budget));
         let state = Arc::clone(&self.state);
-        shutdown.during(Phase::Flushing, "store", move |_| async move { state.flush().await });
+        shutdown.during(Stage::Flushing, "store", move |_| async move { state.flush().await });
+        let registry = self.state.registry.clone();
+        shutdown.expect_none("connections", move || registry.len());
     }
 
     /// The report of a shutdown in which the service was [registered](Self::register), with the connections and messages that the
@@ -125,16 +126,13 @@ impl Service {
     /// The configured budgets are shortened as needed: the lame duck first, and the flush only to a quarter of `deadline`. Serve the
     /// router meanwhile, so that probes and newcomers are answered. Not cancel safe: dropping the future leaves the shutdown where it is.
     pub async fn shutdown(&self, deadline: Duration) -> ServiceReport {
-        // No plan fits into no time at all.
-        let deadline = deadline.max(Duration::from_millis(1));
-        let report = match Shutdown::plan(self.state.plan.within(deadline)) {
-            Ok(shutdown) => {
-                let mut shutdown = shutdown.without_signals();
+        let report = match Shutdown::without_signals(self.state.plan) {
+            Ok(mut shutdown) => {
                 self.register(&mut shutdown);
-                shutdown.trigger().begin();
-                shutdown.run(pending()).await
+                shutdown.trigger().begin_within(deadline);
+                shutdown.run().await
             }
-            Err(error) => unreachable!("a plan made to fit does not fit: {error}"),
+            Err(error) => unreachable!("the plan was checked with the configuration: {error}"),
         };
         self.report(report)
     }

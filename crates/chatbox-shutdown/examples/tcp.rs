@@ -1,46 +1,48 @@
-//! A TCP server that sends every line back, and whose clients are not cut off when it is told to end.
+//! A TCP server that sends every line back, and says goodbye to its clients before it ends.
 //!
 //! `cargo run --example tcp`, connect with `nc 127.0.0.1 PORT`, and press Ctrl-C or send SIGTERM.
 //! The limits may be given in milliseconds: `cargo run --example tcp -- LAME_DUCK DRAIN FLUSH`.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
-use chatbox_shutdown::{BoxError, Ending, Phase, Phases, Plan, Shutdown};
+use chatbox_shutdown::{BoxError, EarlySignals, Ending, Phases, Plan, Shutdown, Stage};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<ExitCode, BoxError> {
-    let mut shutdown = Shutdown::plan(plan_from_arguments()?)?.on_signals()?;
+fn main() -> Result<(), BoxError> {
+    let signals = EarlySignals::register()?;
+    let plan = plan_from_arguments()?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(plan, signals))
+}
+
+async fn serve(plan: Plan, signals: EarlySignals) -> Result<(), BoxError> {
+    let mut shutdown = Shutdown::on_early_signals(plan, signals)?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on {}", listener.local_addr()?);
 
     let connections = Connections::default();
-    let nobody = connections.clone();
-    shutdown.lame_duck_until(|| async move { nobody.none().await });
     let open = connections.clone();
-    shutdown.during(Phase::Draining, "connections", |budget| async move {
+    shutdown.during(Stage::Draining, "connections", |budget| async move {
         tokio::select! {
             () = open.none() => Ok(Ending::Complete),
             () = budget.expired() => Ok(Ending::CutShort),
         }
     });
-    shutdown.during(Phase::Flushing, "goodbye", |_budget| async {
+    shutdown.during(Stage::Flushing, "goodbye", |_budget| async {
         println!("flushed");
         Ok(())
     });
 
     tokio::spawn(announce(shutdown.phases()));
-    let phases = shutdown.phases();
-    let report = shutdown.run(accept(listener, connections, phases)).await;
+    shutdown.task(Stage::Draining, "listener", accept(listener, connections, shutdown.phases()));
+    let report = shutdown.run().await;
     println!("{}", serde_json::to_string(&report)?);
-    Ok(ExitCode::from(report.exit_code()))
+    report.exit()
 }
 
-/// Accepts connections until newcomers should go elsewhere.
-async fn accept(listener: TcpListener, connections: Connections, phases: Phases) -> Result<(), BoxError> {
+/// Accepts connections until the drain begins.
+async fn accept(listener: TcpListener, connections: Connections, phases: Phases) -> std::io::Result<()> {
     loop {
         tokio::select! {
             accepted = listener.accept() => {
@@ -48,18 +50,18 @@ async fn accept(listener: TcpListener, connections: Connections, phases: Phases)
                 let guard = connections.opened();
                 let phases = phases.clone();
                 tokio::spawn(async move {
-                    // A client that went away in the middle is no concern of this server.
-                    let _ = serve(stream, phases).await;
+                    // An error is a client that went away, which this server has no use for.
+                    let _ = echo(stream, phases).await;
                     drop(guard);
                 });
             }
-            () = phases.reached(Phase::LameDuck) => return Ok(()),
+            () = phases.reached(Stage::Draining) => return Ok(()),
         }
     }
 }
 
-/// Sends lines back until the client has had enough, or the connections are drained.
-async fn serve(mut stream: TcpStream, phases: Phases) -> std::io::Result<()> {
+/// Sends lines back until the client closes the connection or the drain begins.
+async fn echo(mut stream: TcpStream, phases: Phases) -> std::io::Result<()> {
     let (reader, mut writer) = stream.split();
     let mut lines = BufReader::new(reader).lines();
     loop {
@@ -68,10 +70,10 @@ async fn serve(mut stream: TcpStream, phases: Phases) -> std::io::Result<()> {
                 Some(line) => writer.write_all(format!("{line}\n").as_bytes()).await?,
                 None => return Ok(()),
             },
-            () = phases.reached(Phase::Draining) => {
+            () = phases.reached(Stage::Draining) => {
                 writer.write_all(b"goodbye\n").await?;
                 writer.shutdown().await?;
-                // What the client still sends is read, as unread input would reset the connection.
+                // Read to the end: unread input would reset the connection.
                 while lines.next_line().await?.is_some() {}
                 return Ok(());
             }
@@ -79,7 +81,7 @@ async fn serve(mut stream: TcpStream, phases: Phases) -> std::io::Result<()> {
     }
 }
 
-/// How many connections are open.
+/// The number of open connections.
 #[derive(Clone, Default)]
 struct Connections(watch::Sender<usize>);
 
@@ -113,10 +115,9 @@ async fn announce(mut phases: Phases) {
 fn plan_from_arguments() -> Result<Plan, BoxError> {
     let limits: Vec<u64> = std::env::args().skip(1).map(|limit| limit.parse()).collect::<Result<_, _>>()?;
     let [lame_duck, drain, flush] = limits[..] else { return Ok(Plan::default()) };
-    Ok(Plan {
-        lame_duck: Duration::from_millis(lame_duck),
-        drain: Duration::from_millis(drain),
-        flush: Duration::from_millis(flush),
-        ..Plan::default()
-    })
+    let milliseconds = Duration::from_millis;
+    Ok(Plan::default()
+        .with_lame_duck(milliseconds(lame_duck))
+        .with_drain(milliseconds(drain))
+        .with_flush(milliseconds(flush)))
 }

@@ -5,12 +5,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// The time that a participant of a phase has, and the news that it is over sooner.
+/// The time that a participant of a phase has, and whether the phase was cut.
 ///
-/// All participants of a phase share one budget. [`Budget::deadline`] lies a little before the end of
-/// the phase (a tenth of its length, at most 250 ms), so that a participant can cut what is left by
-/// itself and say so with [`Ending::CutShort`](crate::Ending::CutShort); at the end of the phase it
-/// is dropped and recorded as an overrun.
+/// All participants of a phase share one budget. Its deadline lies a little before the end of the
+/// phase (a tenth of the phase's length, at most 250 ms), so that a participant can cut what is left
+/// by itself and return [`Ending::CutShort`](crate::Ending::CutShort). A participant that has not
+/// returned at the end of the phase is dropped and recorded as an overrun.
+///
+/// If the process was suspended over the deadline, the participants get 250 ms from the moment at
+/// which it continues.
 #[derive(Clone, Debug)]
 pub struct Budget {
     deadline: Instant,
@@ -18,26 +21,25 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget of this length from now on that nothing cuts short, for calling (and testing) a
-    /// participant outside a shutdown. Its deadline is exactly there.
+    /// A budget of this length from now on that is never cut, for calling or testing a participant
+    /// outside a shutdown. Its deadline is the end of that time.
     #[must_use]
     pub fn lasting(length: Duration) -> Self {
         let deadline = after(Instant::now(), length);
         Self { deadline, cut: watch::Sender::new(Cut::No).subscribe() }
     }
 
-    pub(crate) fn shared(start: Instant, end: Instant, cut: watch::Receiver<Cut>) -> Self {
-        let deadline = end - margin(end.saturating_duration_since(start));
+    pub(crate) fn until(deadline: Instant, cut: watch::Receiver<Cut>) -> Self {
         Self { deadline, cut }
     }
 
-    /// When the participant should have ended.
+    /// When the participant should have returned.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// What is left until the deadline: zero after it, and zero once the budget was cut.
+    /// The time until the deadline: zero after it, and zero once the phase was cut.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         match *self.cut.borrow() {
@@ -46,11 +48,11 @@ impl Budget {
         }
     }
 
-    /// Resolves at the deadline, or at once when the phase is cut: by a second signal, by SIGINT
-    /// during the lame duck, or because the lame duck is over before its time.
+    /// Resolves at the deadline, or at once when the phase is cut: by a second signal, by
+    /// [`Trigger::force`](crate::Trigger::force), or by SIGINT during the lame duck.
     ///
-    /// A participant that hears of it should cut what is left and end. After a signal it has 250 ms
-    /// for that (less if the phase has less left), then it is dropped.
+    /// A participant should then cut what is left and return. After a signal it has 250 ms for that
+    /// (less if the phase has less left), then it is dropped.
     ///
     /// Cancel-safe. The future does not borrow from `self`.
     pub fn expired(&self) -> impl Future<Output = ()> + Send + use<> {
@@ -58,7 +60,7 @@ impl Budget {
         async move {
             let cut = async {
                 if cut.wait_for(|cut| *cut != Cut::No).await.is_err() {
-                    // Nobody is left who could cut this budget: only its deadline counts.
+                    // The sender was dropped, so this budget is never cut: only its deadline counts.
                     std::future::pending::<()>().await;
                 }
             };
@@ -69,24 +71,26 @@ impl Budget {
         }
     }
 
-    /// Whether a second signal has cut this phase.
+    /// Whether a second signal or [`Trigger::force`](crate::Trigger::force) has cut this phase.
     ///
-    /// Never so in [`Phase::Flushing`](crate::Phase::Flushing): a flush keeps its time even then.
+    /// Never true in [`Stage::Flushing`](crate::Stage::Flushing): a flush keeps its time.
     #[must_use]
     pub fn is_forced(&self) -> bool {
         *self.cut.borrow() == Cut::Forced
     }
 }
 
-/// Whether the phase is over before its time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a phase was cut, from the mildest to the strongest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Cut {
     No,
+    /// Its time has passed, or SIGINT has ended the lame duck.
     Over,
+    /// By a second signal.
     Forced,
 }
 
-/// What is kept back at the end of a span of time, for ending in an orderly way.
+/// The time reserved at the end of a span for ending in an orderly way.
 pub(crate) fn margin(length: Duration) -> Duration {
     (length / 10).min(Duration::from_millis(250))
 }
@@ -103,18 +107,8 @@ mod tests {
 
     fn of(length: Duration) -> (watch::Sender<Cut>, Budget) {
         let cut = watch::Sender::new(Cut::No);
-        let start = Instant::now();
-        let budget = Budget::shared(start, start + length, cut.subscribe());
+        let budget = Budget::until(Instant::now() + length, cut.subscribe());
         (cut, budget)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_deadline_leaves_a_margin_before_the_end() {
-        let start = Instant::now();
-        let (_cut, long) = of(Duration::from_secs(15));
-        let (_cut, short) = of(Duration::from_secs(1));
-        assert_eq!(long.deadline() - start, Duration::from_millis(14_750));
-        assert_eq!(short.remaining(), Duration::from_millis(900));
     }
 
     #[tokio::test(start_paused = true)]
@@ -139,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_budget_of_ones_own_lasts_as_long_as_it_says() {
+    async fn a_budget_outside_a_shutdown_lasts_exactly_its_length() {
         let start = Instant::now();
         Budget::lasting(Duration::from_secs(3)).expired().await;
         assert_eq!(start.elapsed(), Duration::from_secs(3));

@@ -1,73 +1,73 @@
 //! Drives the phase machine on tokio: real time, real signals, tasks.
 
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout};
-use tracing::debug;
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, warn};
 
 use crate::budget::after;
-use crate::machine::{Action, Event, Machine};
-use crate::phase_tasks::{ABORT, PhaseTasks};
-use crate::{BoxError, Fault, Phase, Report, Shutdown};
+use crate::machine::{Action, Event, Machine, SETTLE};
+use crate::{Fault, Phase, Report, Shutdown};
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) async fn run<S>(shutdown: Shutdown, server: S) -> Report
-where
-    S: Future<Output = Result<(), BoxError>> + Send + 'static,
-{
-    let Shutdown { plan, mut roster, setter, mut inbox } = shutdown;
-    let start = Instant::now();
+pub(crate) async fn run(shutdown: Shutdown) -> Report {
+    let Shutdown { plan, created, mut participants, mut tasks, probes, setter, mut requests } = shutdown;
     let mut machine = Machine::new(plan);
-    let mut crew = PhaseTasks::idle();
-    let (mut faults, mut cut_short) = (Vec::new(), false);
-    let mut serving = JoinSet::new();
-    serving.spawn(server);
+    // When tasks of stages that a second signal has skipped are dropped.
+    let mut skipped_until: Option<Instant> = None;
+    let mut last = created;
 
     while machine.phase() != Phase::Stopped {
-        let until = machine.until().map(|until| after(start, until));
+        let phase = machine.phase();
+        let until = machine.until().map(|until| after(created, until));
+        let mut at = None;
         let event = tokio::select! {
             biased;
-            told = inbox.next() => told.event(),
-            Some(ended) = serving.join_next() => {
-                faults.extend(server_fault(ended, machine.phase()));
-                Event::ServerEnded
+            request = requests.next() => {
+                at = Some(request.at);
+                request.event
             }
-            () = crew.complete() => Event::Complete,
-            () = sleep_until(until.unwrap_or(start)), if until.is_some() => Event::BudgetPassed,
-        };
-        if event == Event::BudgetPassed {
-            crew.stop().await;
-        }
-        // A refused event is one that came again, or too late: there is nothing to do about it.
-        let Ok((next, actions)) = machine.step(event, start.elapsed()) else { continue };
-        for action in actions {
-            match action {
-                Action::Cut { forced, .. } => crew.cut(forced),
-                Action::Enter { phase, until } => {
-                    debug!(from = %machine.phase(), to = %phase, "shutdown phase changed");
-                    setter.set(phase);
-                    let next = PhaseTasks::start(phase, &mut roster, after(start, until));
-                    let record = std::mem::replace(&mut crew, next).into_record();
-                    faults.extend(record.faults);
-                    cut_short |= record.cut_short;
+            ended = tasks.next_ended() => {
+                tasks.record(ended, phase);
+                if phase != Phase::Running {
+                    continue;
                 }
+                Event::TaskEnded
             }
+            () = std::future::ready(()), if machine.awaits_completion() && tasks.is_complete(phase) => Event::Complete,
+            () = sleep_until(skipped_until.unwrap_or(created)), if skipped_until.is_some() => {
+                skipped_until = None;
+                tasks.drop_until(Phase::Draining, true).await;
+                continue;
+            }
+            () = sleep_until(until.unwrap_or(created)), if until.is_some() => Event::BudgetPassed,
+        };
+        // A request counts from when it was made, even if the program was slow to start.
+        last = at.unwrap_or_else(Instant::now).max(last);
+        // A refused event is one that came again, or too late: there is nothing to do about it.
+        let Ok((next, action)) = machine.step(event, last - created) else { continue };
+        let forced = next.forced_by().is_some() && phase != Phase::Flushing;
+        match action {
+            None => {}
+            Some(Action::Cut { forced, .. }) => tasks.cut(forced),
+            Some(Action::Enter { phase: entered, until }) => {
+                debug!(from = %phase, to = %entered, "shutdown phase changed");
+                tasks.drop_until(phase, forced).await;
+                setter.set(entered);
+                tasks.start(entered, &mut participants, after(created, until));
+                skipped_until = forced.then(|| Instant::now() + SETTLE);
+            }
+        }
+        if phase == Phase::Running && !next.shortened().is_empty() {
+            warn!(stages = ?next.shortened(), "the deadline of the caller shortens the shutdown");
         }
         machine = next;
     }
 
-    serving.abort_all();
-    if let Ok(Some(ended)) = timeout(ABORT, serving.join_next()).await {
-        faults.extend(server_fault(ended, Phase::Stopped));
+    let (mut faults, cut_short) = tasks.into_record();
+    if machine.forced_by().is_none() {
+        let left = probes.into_iter().map(|probe| ((probe.left)(), probe.name));
+        faults.extend(left.filter(|(count, _)| *count > 0).map(|(count, name)| Fault::left_open(name, count)));
     }
     Report::new(&machine, faults, cut_short)
-}
-
-fn server_fault(ended: Result<Result<(), BoxError>, JoinError>, phase: Phase) -> Option<Fault> {
-    match ended {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(Fault::error("server".into(), phase, &error)),
-        Err(error) => Fault::panic("server".into(), phase, error),
-    }
 }

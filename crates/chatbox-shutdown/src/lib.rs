@@ -2,28 +2,37 @@
 #![doc = include_str!("../README.md")]
 
 #[cfg(not(unix))]
-compile_error!("chatbox-shutdown listens for SIGTERM and SIGINT: it is for Unix only");
+compile_error!("chatbox-shutdown handles Unix signals: it does not build elsewhere");
 
 mod budget;
+mod cause;
 mod driver;
+mod early_signals;
 mod error;
-pub mod escalation;
+mod escalation;
+mod fault;
+mod listener;
 pub mod machine;
 mod participant;
 mod phase;
-mod phase_tasks;
+mod phases;
 mod plan;
 mod report;
 mod requests;
 mod shutdown;
+mod signal;
+mod tasks;
 
 pub use budget::Budget;
+pub use cause::Cause;
+pub use early_signals::EarlySignals;
 pub use error::Error;
-pub use escalation::Signal;
-pub use machine::Cause;
-pub use participant::{BoxError, Ending};
-pub use phase::{Phase, Phases};
+pub use fault::{Fault, FaultKind};
+pub use participant::{BoxError, Ending, TaskOutput};
+pub use phase::{Phase, Stage};
+pub use phases::Phases;
 pub use plan::Plan;
-pub use report::{Fault, FaultKind, Outcome, PhaseDuration, Report};
+pub use report::{Outcome, PhaseDuration, Report};
 pub use requests::Trigger;
-pub use shutdown::{Armed, Shutdown};
+pub use shutdown::Shutdown;
+pub use signal::Signal;

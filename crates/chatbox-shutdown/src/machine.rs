@@ -1,27 +1,28 @@
 //! The phase machine: `(state, event, now) -> (state, actions)`, without a clock, a task or I/O.
 //!
-//! [`Shutdown`](crate::Shutdown) drives it on tokio; it is public for those who drive it themselves.
-//! Every transition stands in one table, [`Step`] by [`Input`] and [`Phase`]; `docs/shutdown.md`
-//! shows it as a diagram. `now` is the time since any moment that the caller chose, and must not go back.
+//! [`Shutdown`](crate::Shutdown) drives it on tokio; it is public for programs that drive it by other
+//! means. Every transition is a cell of one table, which `docs/shutdown.md` shows. `now` is the time
+//! since a fixed moment of the caller's choice, and must not go back.
 //!
 //! ```
 //! use std::time::Duration;
 //! use chatbox_shutdown::{Phase, Plan, Signal};
 //! use chatbox_shutdown::machine::{Action, Event, Machine};
 //!
-//! let (now, drain) = (Duration::from_secs(60), Plan::default().drain);
+//! let now = Duration::from_secs(60);
 //! let machine = Machine::new(Plan::default());
-//! let (machine, actions) = machine.step(Event::Signal(Signal::Interrupt), now)?;
-//! assert_eq!(actions, [Action::Enter { phase: Phase::Draining, until: now + drain }]);
+//! let (machine, action) = machine.step(Event::Signal(Signal::Interrupt), now)?;
+//! // 15 s of draining; the last 250 ms are for cutting what is left.
+//! let until = now + Duration::from_millis(14_750);
+//! assert_eq!(action, Some(Action::Enter { phase: Phase::Draining, until }));
 //! # Ok::<(), chatbox_shutdown::machine::Refused>(())
 //! ```
 
 use std::time::Duration;
 
-use serde::Serialize;
-
+use crate::budget::margin;
 use crate::escalation::{Escalation, Meaning};
-use crate::{Phase, Plan, Signal};
+use crate::{Cause, Phase, Plan, Signal, Stage};
 
 mod table;
 
@@ -30,69 +31,64 @@ mod render;
 #[cfg(test)]
 mod tests;
 
-pub use table::{Input, Step};
+use table::{Input, Step};
 
-/// How long the participants of a phase that was cut may take to end by themselves.
+/// How long the participants of a phase that was cut may take to return.
 pub const SETTLE: Duration = Duration::from_millis(250);
 
-/// What asked for the shutdown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub enum Cause {
-    /// SIGTERM.
-    #[serde(rename = "SIGTERM")]
-    Sigterm,
-    /// SIGINT.
-    #[serde(rename = "SIGINT")]
-    Sigint,
-    /// The program itself, through a [`Trigger`](crate::Trigger).
-    #[serde(rename = "request")]
-    Request,
-}
+/// How late [`Event::BudgetPassed`] may be before the process counts as having been suspended.
+const LATE: Duration = Duration::from_millis(50);
+
+/// How often a cut is extended because the process was suspended, in one phase.
+const EXTENSIONS: u8 = 3;
 
 /// What happens to the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A signal came.
     Signal(Signal),
-    /// The program itself asked for the end.
+    /// The program requests the shutdown.
     Request {
         /// What the phases must fit into, if that is less than planned: see [`Plan::within`].
         within: Option<Duration>,
     },
-    /// What the program served with has ended by itself.
-    ServerEnded,
-    /// Nothing is left to do in this phase.
+    /// The program forces the end, as a second SIGTERM does.
+    Force,
+    /// A task that should have run until the shutdown has ended.
+    TaskEnded,
+    /// Everything that belongs to this phase has ended.
     Complete,
-    /// The time given with [`Action::Enter`] or [`Action::Cut`] has passed.
+    /// The time given with the last [`Action`] has passed.
     BudgetPassed,
 }
 
 /// What the driver has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Tell the participants of this phase to end by themselves until then. The phase goes on.
+    /// Expire the budgets of this phase's participants. The phase goes on.
     Cut {
-        /// When those that have not ended are dropped.
+        /// When those that have not returned are dropped.
         until: Duration,
         /// Whether a second signal is the reason.
         forced: bool,
     },
     /// Drop what is left of this phase's participants and start those of another.
     Enter {
-        /// The phase that has been entered.
+        /// The phase that was entered.
         phase: Phase,
-        /// When its time will have passed.
+        /// The deadline of its participants.
         until: Duration,
     },
 }
 
 /// Why an event changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refused {
-    /// What the event asks for has been asked for before: harmless.
-    #[error("asked for again in phase {0}")]
+    /// The event requests what was requested before: harmless.
+    #[error("requested again in phase {0}")]
     Repeated(Phase),
-    /// The event makes no sense in this phase: a mistake of the driver.
+    /// The event cannot happen in this phase: a mistake of the driver.
     #[error("impossible in phase {0}")]
     Illegal(Phase),
 }
@@ -101,28 +97,46 @@ pub enum Refused {
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
     plan: Plan,
+    /// The plan before a request shortened it.
+    planned: Plan,
     phase: Phase,
     cause: Option<Cause>,
     escalation: Escalation,
-    /// Where to go when the participants of a phase that was cut have settled.
-    cut_to: Option<Phase>,
-    /// When this phase's time will have passed.
+    /// When [`Event::BudgetPassed`] is due.
     until: Option<Duration>,
+    /// When this phase is over if the process is not suspended.
+    end: Duration,
+    cut: Option<Settling>,
+    /// Whether everything that belongs to this phase has ended.
+    complete: bool,
     /// When each phase was entered, if it was.
     entered: [Option<Duration>; 5],
 }
 
+/// A phase that was cut, while its participants settle.
+#[derive(Clone, Copy, Debug)]
+struct Settling {
+    next: Phase,
+    forced: bool,
+    /// Whether the next phase begins as soon as everything has ended.
+    early: bool,
+    extensions: u8,
+}
+
 impl Machine {
-    /// A machine that is running, for a plan that is [valid](Plan::validate).
+    /// A machine in phase running, for a plan that is [valid](Plan::validate).
     #[must_use]
     pub const fn new(plan: Plan) -> Self {
         Self {
             plan,
+            planned: plan,
             phase: Phase::Running,
             cause: None,
             escalation: Escalation::None,
-            cut_to: None,
             until: None,
+            end: Duration::ZERO,
+            cut: None,
+            complete: false,
             entered: [Some(Duration::ZERO), None, None, None, None],
         }
     }
@@ -131,28 +145,33 @@ impl Machine {
     ///
     /// # Errors
     ///
-    /// [`Refused::Repeated`] if what the event asks for was asked for before, [`Refused::Illegal`]
-    /// if it makes no sense in this phase. The state stays what it was.
-    pub fn step(mut self, event: Event, now: Duration) -> Result<(Self, Vec<Action>), Refused> {
-        let (input, cause) = self.interpret(event).ok_or(Refused::Repeated(self.phase))?;
-        let step = match (input, self.cut_to) {
-            (Input::Complete | Input::BudgetPassed, Some(phase)) => Step::To(phase),
-            _ => input.row()[self.phase.index()],
-        };
+    /// [`Refused::Repeated`] if the event requests what was requested before, [`Refused::Illegal`]
+    /// if it cannot happen in this phase. The state stays what it was.
+    pub fn step(mut self, event: Event, now: Duration) -> Result<(Self, Option<Action>), Refused> {
+        let (input, cause) = self.interpret(event, now).ok_or(Refused::Repeated(self.phase))?;
         if self.phase == Phase::Running {
             self.cause = cause;
             if let Event::Request { within: Some(deadline) } = event {
                 self.plan = self.plan.within(deadline);
             }
         }
-        let actions = match step {
-            Step::To(phase) => vec![self.enter(phase, now)],
-            Step::CutTo(phase) => vec![self.cut_to(phase, now)],
-            Step::Noted => Vec::new(),
-            Step::Repeated => return Err(Refused::Repeated(self.phase)),
-            Step::Illegal => return Err(Refused::Illegal(self.phase)),
+        let action = match (input, self.cut) {
+            (Input::Complete, Some(Settling { next, early: true, .. })) => Some(self.enter(next, now)),
+            (Input::BudgetPassed, Some(settling)) => Some(self.settled(settling, now)),
+            _ => match input.row()[self.phase.index()] {
+                Step::To(phase) => Some(self.enter(phase, now)),
+                Step::CutTo(phase) => Some(self.cut(input, phase, now)),
+                Step::Noted => None,
+                Step::Repeated => return Err(Refused::Repeated(self.phase)),
+                Step::Illegal => return Err(Refused::Illegal(self.phase)),
+            },
         };
-        Ok((self, actions))
+        self.complete = match action {
+            None => self.complete || input == Input::Complete,
+            // The driver looks again after a cut.
+            Some(_) => false,
+        };
+        Ok((self, action))
     }
 
     /// The phase that the machine is in.
@@ -161,13 +180,19 @@ impl Machine {
         self.phase
     }
 
-    /// When [`Event::BudgetPassed`] is due; never while running, nor once stopped.
+    /// When [`Event::BudgetPassed`] is due; `None` while running and once stopped.
     #[must_use]
     pub const fn until(&self) -> Option<Duration> {
         self.until
     }
 
-    /// What asked for the shutdown first: nothing while running, or if the server ended by itself.
+    /// Whether [`Event::Complete`] is due once everything has ended: it was not given since the last action.
+    #[must_use]
+    pub const fn awaits_completion(&self) -> bool {
+        !self.complete && !matches!(self.phase, Phase::Running | Phase::Stopped)
+    }
+
+    /// What requested the shutdown first: `None` while running, or if a task ended by itself.
     #[must_use]
     pub const fn cause(&self) -> Option<Cause> {
         self.cause
@@ -178,8 +203,14 @@ impl Machine {
     pub const fn forced_by(&self) -> Option<Signal> {
         match self.escalation {
             Escalation::Forced(signal) => Some(signal),
-            Escalation::None | Escalation::Asked => None,
+            Escalation::None | Escalation::Requested { .. } => None,
         }
+    }
+
+    /// The stages that a deadline has shortened: see [`Plan::shortened`].
+    #[must_use]
+    pub fn shortened(&self) -> Vec<Stage> {
+        self.plan.shortened(&self.planned)
     }
 
     /// The phases that were entered and left again, in order, each with the time spent in it.
@@ -188,19 +219,24 @@ impl Machine {
         entered.clone().zip(entered.skip(1)).map(|((phase, from), (_, to))| (phase, to.saturating_sub(from)))
     }
 
-    /// Replaces a signal by what it means now; a third one means nothing any more.
-    fn interpret(&mut self, event: Event) -> Option<(Input, Option<Cause>)> {
+    /// Replaces a signal by what it means now; `None` if it means nothing any more.
+    fn interpret(&mut self, event: Event, now: Duration) -> Option<(Input, Option<Cause>)> {
         Some(match event {
             Event::Request { .. } => (Input::Request, Some(Cause::Request)),
-            Event::ServerEnded => (Input::Request, None),
+            Event::TaskEnded => (Input::Request, None),
             Event::Complete => (Input::Complete, None),
             Event::BudgetPassed => (Input::BudgetPassed, None),
+            Event::Force if self.forced_by().is_some() => return None,
+            Event::Force => {
+                self.escalation = Escalation::Forced(Signal::Terminate);
+                (Input::Force, Some(Cause::Request))
+            }
             Event::Signal(signal) => {
-                let (escalation, meaning) = self.escalation.on(signal);
+                let (escalation, meaning) = self.escalation.on(signal, now);
                 self.escalation = escalation;
                 match meaning {
-                    Meaning::Ask(Signal::Terminate) => (Input::Terminate, Some(Cause::Sigterm)),
-                    Meaning::Ask(Signal::Interrupt) => (Input::Interrupt, Some(Cause::Sigint)),
+                    Meaning::Request(_) if signal.skips_lame_duck() => (Input::Interrupt, Some(Cause::Signal(signal))),
+                    Meaning::Request(_) => (Input::Terminate, Some(Cause::Signal(signal))),
                     Meaning::Force => (Input::Force, None),
                     Meaning::Nothing => return None,
                 }
@@ -211,28 +247,61 @@ impl Machine {
     fn enter(&mut self, phase: Phase, now: Duration) -> Action {
         let Plan { lame_duck, drain, flush, grace } = self.plan;
         let phase = if phase == Phase::LameDuck && lame_duck.is_zero() { Phase::Draining } else { phase };
-        let running_until = *self.entered[1..].iter().flatten().next().unwrap_or(&now);
-        let until = match phase {
-            Phase::LameDuck => now.saturating_add(lame_duck),
-            // However late the driver was: what flushing needs of the grace period is not for draining.
+        let began = *self.entered[1..].iter().flatten().next().unwrap_or(&now);
+        let length = match phase {
+            Phase::LameDuck => lame_duck,
+            // What flushing needs of the grace period is not for draining, however late the driver is; but a
+            // process that was suspended for longer still closes in an orderly way.
             Phase::Draining => {
-                now.saturating_add(drain).min(running_until.saturating_add(grace).saturating_sub(flush)).max(now)
+                let reserved = began.saturating_add(grace).saturating_sub(flush).saturating_sub(now);
+                drain.min(reserved.max(SETTLE))
             }
-            Phase::Flushing => now.saturating_add(flush),
-            Phase::Running | Phase::Stopped => now,
+            Phase::Flushing => flush,
+            Phase::Running | Phase::Stopped => Duration::ZERO,
         };
+        self.end = now.saturating_add(length);
+        let until = self.end - margin(length);
         self.phase = phase;
-        self.cut_to = None;
+        self.cut = None;
         self.until = (phase != Phase::Stopped).then_some(until);
         self.entered[phase.index()] = Some(now);
         Action::Enter { phase, until }
     }
 
-    fn cut_to(&mut self, phase: Phase, now: Duration) -> Action {
-        let settled = now.saturating_add(SETTLE);
-        let until = self.until.map_or(settled, |until| until.min(settled));
-        self.cut_to = Some(phase);
+    fn cut(&mut self, input: Input, next: Phase, now: Duration) -> Action {
+        let by_time = input == Input::BudgetPassed;
+        let until = if by_time && self.complete {
+            self.end.max(now)
+        } else if by_time {
+            // In full from the moment at which the deadline was seen, however late that was.
+            let settle = if self.is_late(now) { SETTLE } else { self.end - self.until.unwrap_or(self.end) };
+            self.end.max(now.saturating_add(settle))
+        } else {
+            let bound = self.until.filter(|_| self.cut.is_some()).unwrap_or(self.end);
+            now.saturating_add(SETTLE).min(bound.max(now))
+        };
+        let forced = input == Input::Force;
+        // The lame duck lasts its time although all of its participants have ended.
+        let early = !by_time || self.phase != Phase::LameDuck;
+        self.cut = Some(Settling { next, forced, early, extensions: EXTENSIONS });
         self.until = Some(until);
-        Action::Cut { until, forced: phase == Phase::Flushing }
+        Action::Cut { until, forced }
+    }
+
+    /// The settling time has passed: the next phase begins, unless the process was suspended meanwhile.
+    fn settled(&mut self, settling: Settling, now: Duration) -> Action {
+        let Settling { next, forced, extensions, .. } = settling;
+        let Some(extensions) = extensions.checked_sub(1).filter(|_| self.is_late(now) && !self.complete) else {
+            return self.enter(next, now);
+        };
+        let until = now.saturating_add(SETTLE);
+        self.cut = Some(Settling { extensions, ..settling });
+        self.until = Some(until);
+        Action::Cut { until, forced }
+    }
+
+    /// Whether the process was probably suspended when the current deadline passed.
+    fn is_late(&self, now: Duration) -> bool {
+        self.until.is_some_and(|until| now.saturating_sub(until) > LATE)
     }
 }

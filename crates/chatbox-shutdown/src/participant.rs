@@ -1,17 +1,15 @@
-//! What a program registers for a phase.
+//! What a program registers: participants of a stage, and how they end.
 
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 
-use crate::{Budget, Phase};
+use crate::{Budget, Stage};
 
-/// Any error, as participants and the server return it.
+/// Any error, as participants and tasks return it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// How a participant ended that did not fail.
-///
-/// `Ok(())` does for [`Ending::Complete`].
+/// How a participant or a task ended that did not fail. `()` means [`Ending::Complete`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Everything was done.
@@ -28,31 +26,66 @@ impl From<()> for Ending {
     }
 }
 
-pub(crate) type Work = Pin<Box<dyn Future<Output = Result<Ending, BoxError>> + Send>>;
-pub(crate) type Condition = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+/// What a [task](crate::Shutdown::task) may return: `()`, an [`Ending`], or a `Result` of one of them
+/// with any error.
+#[diagnostic::on_unimplemented(
+    message = "a task of a shutdown returns `()`, `Ending` or a `Result` of one of them, not `{Self}`",
+    note = "a task that never returns would be an overrun: let it return when its stage is reached"
+)]
+pub trait TaskOutput: Send + 'static {
+    /// The same as a `Result`.
+    ///
+    /// # Errors
+    ///
+    /// The task's own error.
+    fn into_result(self) -> Result<Ending, BoxError>;
+}
 
+impl TaskOutput for () {
+    fn into_result(self) -> Result<Ending, BoxError> {
+        Ok(Ending::Complete)
+    }
+}
+
+impl TaskOutput for Ending {
+    fn into_result(self) -> Result<Ending, BoxError> {
+        Ok(self)
+    }
+}
+
+impl<T, E> TaskOutput for Result<T, E>
+where
+    T: Into<Ending> + Send + 'static,
+    E: Into<BoxError> + Send + 'static,
+{
+    fn into_result(self) -> Result<Ending, BoxError> {
+        self.map(Into::into).map_err(Into::into)
+    }
+}
+
+pub(crate) type Work = Pin<Box<dyn Future<Output = Result<Ending, BoxError>> + Send>>;
+
+/// A registered participant whose stage has not begun.
 pub(crate) struct Participant {
-    pub(crate) phase: Phase,
+    pub(crate) stage: Stage,
     pub(crate) name: String,
     pub(crate) start: Box<dyn FnOnce(Budget) -> Work + Send>,
 }
 
 impl fmt::Debug for Participant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.phase, self.name)
+        write!(f, "{}: {}", self.stage, self.name)
     }
 }
 
-/// Everything that was registered and has not started yet.
-#[derive(Default)]
-pub(crate) struct Participants {
-    pub(crate) participants: Vec<Participant>,
-    /// What has to hold for the lame duck to end before its time.
-    pub(crate) conditions: Vec<Condition>,
+/// A registered check that nothing is left open at the end.
+pub(crate) struct Probe {
+    pub(crate) name: String,
+    pub(crate) left: Box<dyn Fn() -> usize + Send>,
 }
 
-impl fmt::Debug for Participants {
+impl fmt::Debug for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.participants.fmt(f)
+        f.write_str(&self.name)
     }
 }

@@ -1,31 +1,36 @@
-//! How a shutdown went.
+//! How a shutdown went, as a value.
 
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-use tokio::task::JoinError;
 
 use crate::machine::Machine;
-use crate::{BoxError, Cause, Phase, Signal};
+use crate::{Cause, Fault, Phase, Signal, Stage};
 
-/// How a shutdown went, as one value: serialised, it is the object for a log line or a file.
+/// How a shutdown went. Serialised, it is the object for a log line or a file.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+#[must_use = "the exit code of the process follows from the report"]
 pub struct Report {
-    /// The whole in one word.
+    /// The result in one word.
     pub outcome: Outcome,
-    /// What asked for the shutdown first; `None` if the server ended by itself.
+    /// What requested the shutdown first; `None` (null) if a task ended by itself.
     pub signal: Option<Cause>,
-    /// Milliseconds from the first signal to the end.
+    /// Milliseconds from the first request to the end.
     pub duration_ms: u64,
-    /// The phases that were gone through between running and stopped, in order.
+    /// The phases between running and stopped that were entered, in order.
     pub phases: Vec<PhaseDuration>,
     /// What went wrong, in the order in which it was noticed.
-    pub participants: Vec<Fault>,
+    #[serde(rename = "participants")]
+    pub faults: Vec<Fault>,
+    /// The stages that a caller's deadline has shortened; left out of the JSON if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shortened: Vec<Stage>,
 }
 
 impl Report {
-    /// The exit code for the program: 0 for clean and for deadline, 3 for failed, 130 or 143 for
-    /// forced, by the kind of the second signal.
+    /// The exit code for the program: 0 for clean and for deadline, 3 for failed, and for forced 128
+    /// plus the number of the second signal (143 for SIGTERM, 130 for SIGINT).
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self.outcome {
@@ -35,12 +40,22 @@ impl Report {
         }
     }
 
-    pub(crate) fn new(machine: &Machine, participants: Vec<Fault>, cut_short: bool) -> Self {
+    /// Ends the process with [`exit_code`](Self::exit_code), now.
+    ///
+    /// A thread that is blocked does not delay the exit, while returning from `#[tokio::main]` waits
+    /// for every worker thread and may outlast the grace period. Destructors on the stack do not run:
+    /// drop the guards of log writers before. A program that needs its destructors builds the runtime
+    /// itself and ends it with `Runtime::shutdown_timeout`.
+    pub fn exit(self) -> ! {
+        std::process::exit(self.exit_code().into())
+    }
+
+    pub(crate) fn new(machine: &Machine, faults: Vec<Fault>, cut_short: bool) -> Self {
         let phases: Vec<_> = machine.spans().filter(|(phase, _)| *phase != Phase::Running).collect();
         Self {
             outcome: match machine.forced_by() {
                 Some(by) => Outcome::Forced { by },
-                None if !participants.is_empty() => Outcome::Failed,
+                None if !faults.is_empty() => Outcome::Failed,
                 None if cut_short => Outcome::Deadline,
                 None => Outcome::Clean,
             },
@@ -50,23 +65,25 @@ impl Report {
                 .into_iter()
                 .map(|(name, duration)| PhaseDuration { name, duration_ms: milliseconds(duration) })
                 .collect(),
-            participants,
+            faults,
+            shortened: machine.shortened(),
         }
     }
 }
 
-/// How a shutdown went, in one word. The worst that happened wins, in this order.
+/// How a shutdown went, in one word. The worst result wins, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// Everything was done in time.
     Clean,
     /// A participant cut something short so as to end in time, and nothing was lost by it.
     Deadline,
-    /// A participant or the server failed: work was left undone.
+    /// A participant or a task failed, or something was left open: work was left undone.
     Failed,
     /// A second signal came. What was left in the phases before flushing was cut.
     Forced {
-        /// The second signal.
+        /// The second signal; SIGTERM for [`Trigger::force`](crate::Trigger::force).
         by: Signal,
     },
 }
@@ -92,6 +109,7 @@ impl Serialize for Outcome {
 
 /// How long a phase took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct PhaseDuration {
     /// The phase.
     pub name: Phase,
@@ -99,59 +117,6 @@ pub struct PhaseDuration {
     pub duration_ms: u64,
 }
 
-/// A participant that did not do what it was there for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Fault {
-    /// The name it was registered with; `server` is the server, `lame_duck_until` a condition.
-    #[serde(rename = "name")]
-    pub participant: String,
-    /// The phase in which it was noticed.
-    pub phase: Phase,
-    /// What kind of fault it is.
-    pub kind: FaultKind,
-    /// What is known about it: the panic's message, or the error with all its sources.
-    pub message: String,
-}
-
-/// In which way a participant failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FaultKind {
-    /// It panicked.
-    Panic,
-    /// It returned an error.
-    Error,
-    /// It had not ended when its time was over, and was dropped.
-    Overrun,
-}
-
-impl Fault {
-    pub(crate) fn error(participant: String, phase: Phase, error: &BoxError) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            message = format!("{message}: {error}");
-            source = error.source();
-        }
-        Self { participant, phase, kind: FaultKind::Error, message }
-    }
-
-    /// `None` if the task did not panic but was aborted.
-    pub(crate) fn panic(participant: String, phase: Phase, error: JoinError) -> Option<Self> {
-        let payload = error.try_into_panic().ok()?;
-        let message = match payload.downcast::<String>() {
-            Ok(message) => *message,
-            Err(payload) => payload.downcast_ref::<&str>().unwrap_or(&"no message").to_string(),
-        };
-        Some(Self { participant, phase, kind: FaultKind::Panic, message })
-    }
-
-    pub(crate) fn overrun(participant: String, phase: Phase, after: Duration) -> Self {
-        let message = format!("had not ended after {} ms", milliseconds(after));
-        Self { participant, phase, kind: FaultKind::Overrun, message }
-    }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,142 +1,115 @@
-//! Where the news that the program should end comes in: signals, and the program itself.
+//! Collects shutdown requests from signals and from [`Trigger`].
 
 use std::time::Duration;
 
-use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::machine::{Cause, Event};
-use crate::{Error, Signal, budget};
+use crate::listener::SignalListener;
+use crate::machine::Event;
+use crate::{Cause, Signal};
 
-/// Begins the shutdown from the program's own code. Cheap to clone, and usable from any thread.
+/// Requests the shutdown from the program's own code. Cheap to clone, and usable from any thread.
 #[derive(Clone, Debug)]
-pub struct Trigger(mpsc::Sender<ShutdownRequest>);
+pub struct Trigger(mpsc::UnboundedSender<ShutdownRequest>);
 
 impl Trigger {
-    /// Begins the shutdown, as a first SIGTERM would.
+    /// Requests the shutdown, as a first SIGTERM does.
     ///
-    /// May be called before [`run`](crate::Armed::run), and more than once: only the first call counts.
+    /// May be called before [`run`](crate::Shutdown::run), and more than once: only the first request counts.
     pub fn begin(&self) {
-        self.send(None);
+        self.send(Event::Request { within: None });
     }
 
-    /// Begins a shutdown that is over within `deadline` from now: see [`Plan::within`](crate::Plan::within).
+    /// Requests a shutdown that is over within `deadline` from now: see [`Plan::within`](crate::Plan::within).
     ///
-    /// Changes nothing if a shutdown has begun already.
+    /// Changes nothing if a shutdown was requested before. If phases are shortened, a warning is logged
+    /// and [`Report::shortened`](crate::Report::shortened) names them.
     pub fn begin_within(&self, deadline: Duration) {
-        self.send(Some(budget::after(Instant::now(), deadline)));
+        self.send(Event::Request { within: Some(deadline) });
     }
 
-    fn send(&self, by: Option<Instant>) {
-        // A full channel holds a request that came before; a closed one means that all is over.
-        let _ = self.0.try_send(ShutdownRequest::Request { by });
+    /// Cuts what is left and begins flushing, as a second SIGTERM does. The flush keeps its time.
+    ///
+    /// For a program that embeds another one and forwards its own second signal. Begins the shutdown
+    /// if none was requested before.
+    pub fn force(&self) {
+        self.send(Event::Force);
+    }
+
+    fn send(&self, event: Event) {
+        // The channel is closed once the shutdown is over: nothing is left to be requested.
+        let _ = self.0.send(ShutdownRequest { at: Instant::now(), event });
     }
 }
 
-/// What the program was told.
+/// A signal or a request, with the time at which it came.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum ShutdownRequest {
-    Signal(Signal),
-    Request { by: Option<Instant> },
+pub(crate) struct ShutdownRequest {
+    pub(crate) at: Instant,
+    pub(crate) event: Event,
 }
 
 impl ShutdownRequest {
-    pub(crate) fn cause(self) -> Cause {
-        match self {
-            Self::Signal(Signal::Terminate) => Cause::Sigterm,
-            Self::Signal(Signal::Interrupt) => Cause::Sigint,
-            Self::Request { .. } => Cause::Request,
-        }
-    }
-
-    pub(crate) fn event(self) -> Event {
-        match self {
-            Self::Signal(signal) => Event::Signal(signal),
-            Self::Request { by } => {
-                Event::Request { within: by.map(|by| by.saturating_duration_since(Instant::now())) }
-            }
+    fn cause(self) -> Cause {
+        match self.event {
+            Event::Signal(signal) => Cause::Signal(signal),
+            _ => Cause::Request,
         }
     }
 }
 
+/// The queue of requests.
 #[derive(Debug)]
 pub(crate) struct ShutdownRequests {
-    sender: mpsc::Sender<ShutdownRequest>,
-    receiver: mpsc::Receiver<ShutdownRequest>,
-    signals: Option<Signals>,
-    /// What [`ShutdownRequests::peek`] has seen and nobody has taken yet.
+    sender: mpsc::UnboundedSender<ShutdownRequest>,
+    receiver: mpsc::UnboundedReceiver<ShutdownRequest>,
+    /// Forwards signals. A task, so that signals that come before `run` keep their time and their number.
+    listener: JoinSet<()>,
+    /// A request that `requested` has seen and `next` has not returned.
     peeked: Option<ShutdownRequest>,
 }
 
 impl ShutdownRequests {
     pub(crate) fn new() -> Self {
-        let (sender, receiver) = mpsc::channel(1);
-        Self { sender, receiver, signals: None, peeked: None }
+        let (sender, receiver) = mpsc::unbounded_channel();
+        Self { sender, receiver, listener: JoinSet::new(), peeked: None }
     }
 
-    pub(crate) fn listen_for_signals(&mut self) -> Result<(), Error> {
-        self.signals = Some(Signals::listen().map_err(Error::Signals)?);
-        Ok(())
+    pub(crate) fn listen(&mut self, mut signals: SignalListener) {
+        let trigger = self.trigger();
+        self.listener.spawn(async move {
+            loop {
+                let signal: Signal = signals.next().await;
+                trigger.send(Event::Signal(signal));
+            }
+        });
     }
 
     pub(crate) fn trigger(&self) -> Trigger {
         Trigger(self.sender.clone())
     }
 
-    /// The next thing told. Cancel-safe.
+    /// The next request. Cancel-safe.
     pub(crate) async fn next(&mut self) -> ShutdownRequest {
-        if let Some(told) = self.peeked.take() {
-            return told;
+        if let Some(request) = self.peeked.take() {
+            return request;
         }
-        let signal = async {
-            match &mut self.signals {
-                Some(signals) => signals.next().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            signal = signal => ShutdownRequest::Signal(signal),
-            // Never closed, as the sender lies beside it.
-            Some(told) = self.receiver.recv() => told,
-        }
+        self.receiver.recv().await.expect("`self` holds a sender")
     }
 
-    /// The next thing told, which `next` will return again. Cancel-safe.
-    pub(crate) async fn peek(&mut self) -> ShutdownRequest {
-        let told = self.next().await;
-        *self.peeked.insert(told)
-    }
-}
-
-/// The handlers of the signals. Once listened for, a signal's default action is gone for good.
-#[derive(Debug)]
-struct Signals {
-    terminate: unix::Signal,
-    interrupt: unix::Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: unix::signal(SignalKind::terminate())?,
-            interrupt: unix::signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> Signal {
-        // `recv` returns `None` only if the runtime is going away, and with it whoever waits here.
-        tokio::select! {
-            _ = self.terminate.recv() => Signal::Terminate,
-            _ = self.interrupt.recv() => Signal::Interrupt,
-        }
+    /// What sent the next request, which `next` will still return. Cancel-safe.
+    pub(crate) async fn requested(&mut self) -> Cause {
+        let request = self.next().await;
+        self.peeked.insert(request).cause()
     }
 }
 
 #[cfg(test)]
-impl ShutdownRequests {
-    /// A way to tell anything, signals included, without sending real ones.
-    pub(crate) fn teller(&self) -> mpsc::Sender<ShutdownRequest> {
-        self.sender.clone()
+impl Trigger {
+    /// Sends any event, signals included, without a real signal.
+    pub(crate) fn inject(&self, event: Event) {
+        self.send(event);
     }
 }

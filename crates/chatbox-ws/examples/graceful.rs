@@ -5,10 +5,9 @@
 use axum::response::{IntoResponse, Response};
 use axum::{Router, http::StatusCode, routing::any};
 use chatbox_core::{CloseCode, CloseReason, Connection, Drain, Limits, Registry};
-use chatbox_shutdown::{BoxError, Ending, Phase, Plan, Shutdown};
+use chatbox_shutdown::{BoxError, Ending, Plan, Shutdown, Stage};
 use chatbox_ws::{ConnectionExt, Handler, Message, Settings, Transport, Upgrade};
 use std::num::NonZero;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 /// The number of messages that a client has sent.
@@ -23,20 +22,19 @@ impl Handler for Counter {
 }
 
 #[tokio::main]
-async fn main() -> Result<ExitCode, BoxError> {
-    let mut shutdown = Shutdown::plan(Plan::default())?.on_signals()?;
+async fn main() -> Result<(), BoxError> {
+    let mut shutdown = Shutdown::on_signals(Plan::default())?;
     let registry = Registry::new(Limits::default().with_max_per_user(NonZero::<u32>::MAX), ());
     let transport = Transport::new(Settings::default());
 
     // Lame duck: load balancers notice, new connections are refused, and open ones served.
-    let (gate, clients, open) = (registry.clone(), registry.clone(), registry.clone());
-    shutdown.during(Phase::LameDuck, "gate", |_| async move {
+    let (gate, open, left) = (registry.clone(), registry.clone(), registry.clone());
+    shutdown.during(Stage::LameDuck, "gate", |_| async move {
         gate.refuse_newcomers();
         Ok(())
     });
-    shutdown.lame_duck_until(|| async move { clients.empty().await });
     // Drain: every client gets what is queued for it, a Close, and the time to answer.
-    shutdown.during(Phase::Draining, "clients", |budget| async move {
+    shutdown.during(Stage::Draining, "clients", |budget| async move {
         let reason = CloseReason::new(CloseCode::GOING_AWAY, "server shutting down");
         let drain = Drain::new(reason, budget.remaining());
         let tally = open.drain(drain, budget.expired()).await;
@@ -52,7 +50,7 @@ async fn main() -> Result<ExitCode, BoxError> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on ws://{}", listener.local_addr()?);
     let server = axum::serve(listener, Router::new().route("/", any(accept)));
-    let report = shutdown.run(async { Ok(server.await?) }).await;
-    println!("{report:?}");
-    Ok(ExitCode::from(report.exit_code()))
+    shutdown.task(Stage::Draining, "http", server.with_graceful_shutdown(shutdown.reached(Stage::Draining)));
+    shutdown.expect_none("clients", move || left.len());
+    shutdown.run().await.exit()
 }

@@ -11,7 +11,8 @@ use crate::state::ServiceState;
 use crate::telemetry;
 use axum::Router;
 use axum::routing::get;
-use chatbox_shutdown::{Armed, Phase, Phases, Plan, Report, Shutdown};
+use chatbox_shutdown::Signal::Hangup;
+use chatbox_shutdown::{EarlySignals, Phase, Phases, Report, Shutdown};
 use http::header::CONTENT_TYPE;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::SocketAddr;
@@ -35,14 +36,14 @@ const LAST_TASKS: Duration = Duration::from_millis(100);
 const LAST_LINES: Duration = Duration::from_secs(3);
 
 /// Serves until told to stop.
-pub(super) fn run(loaded: &Loaded) -> Result<ExitCode, Failure> {
+pub(super) fn run(loaded: &Loaded, signals: EarlySignals) -> Result<ExitCode, Failure> {
     let mut checked = loaded.check()?;
     let filter = std::mem::take(&mut checked.log_filter);
     let termination_log = checked.config.shutdown.termination_log.clone();
     let logging = Logging::start(&checked.config.log, filter).map_err(Failure::at_run_time)?;
     let runtime = runtime(checked.config.server.workers.map(NonZero::get))
         .map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
-    let result = runtime.block_on(serve(loaded, checked, &logging));
+    let result = runtime.block_on(serve(loaded, checked, signals, &logging));
     let end =
         result.as_ref().ok().and_then(Option::as_ref).map_or_else(|| Instant::now() + LAST_LINES, |ended| ended.by);
     // What still runs does not delay the end. The log is outside the runtime, and ends last.
@@ -78,15 +79,19 @@ struct Ended {
 }
 
 /// Starts, serves, shuts down. `None`: a shutdown was requested before there was anything to shut down.
-async fn serve(loaded: &Loaded, checked: Checked, logging: &Logging) -> Result<Option<Ended>, Failure> {
-    let flush = FlushTime::of(checked.plan.flush);
-    let plan = Plan { flush: flush.participants, ..checked.plan };
-    // Before anything else: a signal that comes during the start must end it in order.
-    let mut shutdown =
-        Shutdown::plan(plan).and_then(Shutdown::on_signals).map_err(|error| Failure::at_run_time(error.to_string()))?;
+async fn serve(
+    loaded: &Loaded,
+    checked: Checked,
+    signals: EarlySignals,
+    logging: &Logging,
+) -> Result<Option<Ended>, Failure> {
+    let flush = FlushTime::of(checked.plan.flush());
+    let reloads = checked.keys.as_ref().is_some_and(|keys| keys.has_files());
+    let signals = if reloads { signals.without(Hangup) } else { signals };
+    let hangups = reloads.then(hangups).flatten();
+    let mut shutdown = Shutdown::on_early_signals(checked.plan.with_flush(flush.participants), signals)?;
     raise_file_limit(checked.config.limits.max_connections.get());
     survive_size_limit();
-    let hangups = checked.keys.as_ref().is_some_and(|keys| keys.has_files()).then(hangups).flatten();
     warn_of_anonymity(&checked);
     let listener = bind("listen", checked.config.listen)?;
     let ops = checked.config.ops_listen.map(|at| bind("ops_listen", at)).transpose()?;
@@ -111,6 +116,7 @@ async fn serve(loaded: &Loaded, checked: Checked, logging: &Logging) -> Result<O
         tokio::spawn(reload_keys_on(hangups, service.clone()));
     }
     let servers = if told {
+        shutdown.skip_lame_duck();
         Servers(Vec::new())
     } else {
         let metrics = metrics_route(service.clone(), metrics, logging.dropped().clone());
@@ -121,12 +127,12 @@ async fn serve(loaded: &Loaded, checked: Checked, logging: &Logging) -> Result<O
 
 async fn run_to_the_end(
     service: &Service,
-    shutdown: Armed,
+    shutdown: Shutdown,
     servers: Servers,
     flush: FlushTime,
     dropped: &DroppedLines,
 ) -> Ended {
-    let report = shutdown.run(std::future::pending()).await;
+    let report = shutdown.run().await;
     let left = flush.left(&report);
     let by = Instant::now() + left;
     servers.stop(LAST_REQUESTS.min(left / 2)).await;
@@ -225,8 +231,7 @@ fn survive_size_limit() {
     }
 }
 
-/// SIGHUP means that keys are to be read anew. Only where they come from files: elsewhere it ends the program, as it should when its
-/// terminal is closed.
+/// SIGHUP where keys come from files: they are read again. Elsewhere it ends the program, as SIGINT does.
 fn hangups() -> Option<Signal> {
     let hangups = signal(SignalKind::hangup());
     hangups.inspect_err(|error| tracing::warn!(%error, "Cannot listen for SIGHUP")).ok()

@@ -37,10 +37,10 @@ impl Default for ShutdownConfig {
     fn default() -> Self {
         let plan = Plan::default();
         Self {
-            grace: plan.grace,
-            lame_duck: plan.lame_duck,
-            drain: plan.drain,
-            flush: plan.flush,
+            grace: plan.grace(),
+            lame_duck: plan.lame_duck(),
+            drain: plan.drain(),
+            flush: plan.flush(),
             close_handshake: chatbox_ws::Settings::default().close_handshake(),
             close_rate: 2_000,
             termination_log: "/dev/termination-log".into(),
@@ -51,7 +51,11 @@ impl Default for ShutdownConfig {
 impl ShutdownConfig {
     pub(super) fn plan(&self) -> Result<Plan, ConfigError> {
         values::positive("shutdown.close_handshake", self.close_handshake)?;
-        let plan = Plan { lame_duck: self.lame_duck, drain: self.drain, flush: self.flush, grace: self.grace };
+        let plan = Plan::default()
+            .with_lame_duck(self.lame_duck)
+            .with_drain(self.drain)
+            .with_flush(self.flush)
+            .with_grace(self.grace);
         let keys = ["shutdown.lame_duck", "shutdown.drain", "shutdown.flush", "shutdown.grace"];
         plan.validate().map_err(|error| ConfigError::new(keys, ConfigErrorKind::Shutdown(error)))?;
         Ok(plan)

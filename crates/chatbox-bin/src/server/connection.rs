@@ -223,7 +223,7 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, peer) = listener.accept().await.unwrap();
         let router = Router::new().route("/", get(async move || answer.clone()));
-        let shutdown = Shutdown::plan(Plan::default()).unwrap();
+        let shutdown = Shutdown::without_signals(Plan::default()).unwrap();
         let settings = HttpSettings { router, keep_alive: KEEP_ALIVE, phases: shutdown.phases() };
         let task = tokio::spawn(async move {
             // Dropped, the shutdown would show its last phase.

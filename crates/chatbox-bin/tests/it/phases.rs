@@ -1,7 +1,9 @@
 //! The phases of a shutdown, and what a second signal does to them (contract section 5).
 
 use crate::harness::{Finished, Frame, INTERRUPT, Peer, Server, Setup, TERMINATE, get, until};
+use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 #[tokio::test]
 async fn sigint_leaves_the_lame_duck_out() {
@@ -85,7 +87,7 @@ async fn a_second_sigterm_in_the_lame_duck_cuts_flushes_and_exits_143() {
     peers[0].until("ack").await;
     server.signal(TERMINATE);
     lame_duck(&server).await;
-    server.signal(TERMINATE);
+    repeated(&server, TERMINATE).await;
     let finished = server.wait().await;
     assert_forced(&finished, 143);
     let report = finished.report();
@@ -105,7 +107,7 @@ async fn a_second_sigint_in_the_drain_cuts_flushes_and_exits_130() {
     server.signal(INTERRUPT);
     mute.until("goodbye").await;
     assert_eq!(mute.next().await, Ok(Frame::Close(1001, "server shutting down".into())));
-    server.signal(INTERRUPT);
+    repeated(&server, INTERRUPT).await;
     let finished = server.wait().await;
     assert_forced(&finished, 130);
     assert_eq!(names(finished.report()), ["draining", "flushing"]);
@@ -146,6 +148,13 @@ fn patient() -> Setup {
     ])
 }
 
+/// Sends a signal that came before again, late enough to be a second one.
+async fn repeated(server: &Server, signal: Signal) {
+    // Not a wait for anything: within a second it is the same request.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    server.signal(signal);
+}
+
 /// Waits until readiness says so.
 async fn lame_duck(server: &Server) {
     until("the lame duck", async || {
@@ -171,4 +180,17 @@ async fn assert_stored(finished: &Finished) {
     assert_ne!(acked, 0);
     let server = finished.setup.start().await;
     assert_eq!(server.get("/rooms/lobby/messages?user=x").await.json()["head"], acked);
+}
+
+#[tokio::test]
+async fn one_stop_that_arrives_as_two_signals_is_one_stop() {
+    let server = Setup::new().set("shutdown.lame_duck=500ms").start().await;
+    let peer = server.connect("alice").await;
+    server.signal(TERMINATE);
+    lame_duck(&server).await;
+    server.signal(TERMINATE);
+    peer.finish().await.slot();
+    let finished = server.wait().await;
+    assert_eq!((finished.code(), &finished.report()["outcome"]), (0, &json!("clean")));
+    finished.assert_log_of_a_drain(1);
 }

@@ -1,6 +1,7 @@
 //! Signals that come while the program is starting.
 
-use crate::harness::{INTERRUPT, Server, Setup, TERMINATE, until};
+use crate::harness::{INTERRUPT, Server, Setup, TERMINATE, until, within};
+use rustix::process::{Pid, Signal};
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ async fn a_signal_at_any_moment_of_the_start_ends_it_cleanly() {
                 let files = ["chat.db-wal", "chat.db-shm"].map(|file| setup.path().join(file).exists());
                 assert_eq!(files, [false, false], "the store was left open");
                 // What there is of the store can be opened.
-                let finished = setup.start().await.stop(TERMINATE).await;
+                let finished = setup.start().await.stop(INTERRUPT).await;
                 assert_eq!(finished.code(), 0);
             }
         }
@@ -43,4 +44,50 @@ async fn as_many_workers_serve_as_are_set() {
     let (one, five) = (start(1).await, start(5).await);
     let threads = |server: &Server| std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().count();
     until("five workers are four more than one", async || threads(&five) == threads(&one) + 4).await;
+}
+
+/// SIGHUP and SIGQUIT end the program in order, like SIGINT and SIGTERM.
+#[tokio::test]
+async fn every_terminating_signal_shuts_down() {
+    for (signal, name, phases) in [
+        (Signal::HUP, "SIGHUP", &["draining", "flushing"][..]),
+        (Signal::QUIT, "SIGQUIT", &["lame_duck", "draining", "flushing"]),
+    ] {
+        let server = Setup::new().set("shutdown.lame_duck=10ms").start().await;
+        let finished = server.stop(signal).await;
+        let report = finished.report();
+        assert_eq!((finished.code(), report["signal"].as_str()), (0, Some(name)), "{report}");
+        let names = report["phases"].as_array().unwrap().iter().map(|phase| phase["name"].as_str().unwrap());
+        assert_eq!(names.collect::<Vec<_>>(), phases);
+    }
+}
+
+/// Handlers are installed before the configuration is read: it comes from a pipe here, which the test fills after the signal.
+#[tokio::test]
+async fn a_signal_before_the_configuration_was_read_ends_the_program_in_order() {
+    let setup = Setup::new().args(["--config", "chatbox.toml"]);
+    let path = setup.path().join("chatbox.toml");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let server = setup.launch();
+    // Opens when the program has opened the other end.
+    let mut pipe = tokio::task::spawn_blocking(move || std::fs::File::create(path).unwrap()).await.unwrap();
+    server.signal(TERMINATE);
+    std::io::Write::write_all(&mut pipe, b"[log]\nlevel = \"info\"\n").unwrap();
+    drop(pipe);
+    let finished = server.wait().await;
+    assert_eq!((finished.code(), finished.report()["signal"].as_str()), (0, Some("SIGTERM")), "{}", finished.stderr);
+}
+
+/// Commands that end by themselves are ended by signals as before.
+#[tokio::test]
+async fn a_command_that_does_not_serve_is_ended_by_a_signal() {
+    // Nothing answers at that address, so that the command is still waiting when the signal comes.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/chat", listener.local_addr().unwrap());
+    let mut probe = Setup::bare().command().args(["probe", "live", "--url", &url]).spawn().unwrap();
+    let connection = within("the probe to connect", listener.accept()).await.unwrap();
+    rustix::process::kill_process(Pid::from_raw(probe.id().unwrap().cast_signed()).unwrap(), TERMINATE).unwrap();
+    let status = within("the probe to end", probe.wait()).await.unwrap();
+    assert_eq!(status.signal(), Some(TERMINATE.as_raw()));
+    drop(connection);
 }

@@ -1,50 +1,43 @@
-//! The driver in paused time, and what its tests share.
+//! The driver in paused time, and helpers of its tests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
 use super::*;
 use crate::Signal::{Interrupt, Terminate};
-use crate::requests::ShutdownRequest;
-use crate::{Cause, Ending, FaultKind, Outcome, Phases, Plan};
+use crate::{BoxError, Cause, Ending, FaultKind, Outcome, Phases, Plan, Stage};
 
 mod faults;
 mod phases;
-mod server;
 mod signals;
+mod suspended;
+mod tasks;
 
-const REQUEST: ShutdownRequest = ShutdownRequest::Request { by: None };
+const REQUEST: Event = Event::Request { within: None };
 
-const fn signal(signal: crate::Signal) -> ShutdownRequest {
-    ShutdownRequest::Signal(signal)
+const fn signal(signal: crate::Signal) -> Event {
+    Event::Signal(signal)
 }
 
 fn planned() -> Shutdown {
-    Shutdown::plan(Plan::default()).unwrap()
+    Shutdown::without_signals(Plan::default()).unwrap()
 }
 
-async fn serve_for_ever() -> Result<(), BoxError> {
-    std::future::pending().await
-}
-
-/// Runs to the end, and tells each thing that many seconds after the one before.
-async fn told(shutdown: Shutdown, script: impl IntoIterator<Item = (f64, ShutdownRequest)> + Send) -> Report {
-    let teller: mpsc::Sender<ShutdownRequest> = shutdown.inbox.teller();
+/// Runs to the end, with events that each come that many seconds after the one before.
+async fn run_with(shutdown: Shutdown, script: impl IntoIterator<Item = (f64, Event)>) -> Report {
+    let trigger = shutdown.trigger();
     let script: Vec<_> = script.into_iter().collect();
     tokio::spawn(async move {
-        for (pause, told) in script {
+        for (pause, event) in script {
             tokio::time::sleep(Duration::from_secs_f64(pause)).await;
-            // Whatever comes after the end finds nobody.
-            let _ = teller.send(told).await;
+            trigger.inject(event);
         }
     });
-    shutdown.without_signals().run(serve_for_ever()).await
+    shutdown.run().await
 }
 
-/// What was seen of the phases, as `name@seconds`, until the last one.
+/// The phases as `name@seconds`, until the last one.
 async fn timeline(mut phases: Phases) -> String {
     let start = Instant::now();
     let mut seen = Vec::new();
@@ -59,17 +52,36 @@ fn phases_of(report: &Report) -> String {
     phases.collect::<Vec<_>>().join(" ")
 }
 
-/// A participant that never ends, and the news that it was dropped.
-fn hang_in(shutdown: &mut Shutdown, phase: Phase) -> Arc<AtomicBool> {
-    struct OnDrop(Arc<AtomicBool>);
-    impl Drop for OnDrop {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::SeqCst);
+fn fault(report: &Report) -> (&str, Phase, FaultKind) {
+    let [fault] = &report.faults[..] else { panic!("not one fault: {report:?}") };
+    (&fault.name, fault.phase, fault.kind)
+}
+
+/// Becomes true when it is dropped.
+#[derive(Clone, Default)]
+struct Dropped(Arc<AtomicBool>);
+
+impl Dropped {
+    fn guard(&self) -> impl Drop + Send + use<> {
+        struct OnDrop(Arc<AtomicBool>);
+        impl Drop for OnDrop {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::SeqCst);
+            }
         }
+        OnDrop(Arc::clone(&self.0))
     }
-    let dropped = Arc::new(AtomicBool::new(false));
-    let guard = OnDrop(Arc::clone(&dropped));
-    shutdown.during(phase, "hangs", |_| async move {
+
+    fn is_dropped(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A participant that never returns.
+fn hang_in(shutdown: &mut Shutdown, stage: Stage) -> Dropped {
+    let dropped = Dropped::default();
+    let guard = dropped.guard();
+    shutdown.during(stage, "hangs", |_| async move {
         let _guard = guard;
         std::future::pending::<Result<(), _>>().await
     });

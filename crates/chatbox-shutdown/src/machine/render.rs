@@ -1,11 +1,11 @@
-//! Shows the transition table in Markdown: as a table and as a Mermaid diagram.
+//! Renders the transition table in Markdown: as a table and as a Mermaid diagram.
 
 use std::fmt::Write;
 
 use super::{Input, Step};
 use crate::Phase;
 
-/// What stands in `docs/shutdown.md` between its markers.
+/// The generated part of `docs/shutdown.md`.
 pub(super) fn markdown() -> String {
     format!("```mermaid\n{}```\n\n{}", diagram(), table())
 }
@@ -56,10 +56,10 @@ fn diagram() -> String {
 
 fn label(input: Input) -> &'static str {
     match input {
-        Input::Request => "request or server ended",
-        Input::Terminate => "first signal SIGTERM",
-        Input::Interrupt => "first signal SIGINT",
-        Input::Force => "second signal",
+        Input::Request => "request, or a task ended",
+        Input::Terminate => "first signal SIGTERM, SIGQUIT",
+        Input::Interrupt => "first signal SIGINT, SIGHUP",
+        Input::Force => "second signal, or force",
         Input::Complete => "complete",
         Input::BudgetPassed => "time passed",
     }

@@ -1,4 +1,4 @@
-//! The whole table, what its cells do, and what holds for every sequence of events.
+//! The transition table, the effect of its cells, and properties of every sequence of events.
 
 use std::fmt::Write;
 use std::fs;
@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::Signal::{Interrupt, Terminate};
 use super::*;
 
+const SECOND: Duration = Duration::from_secs(1);
 const REQUEST: Event = Event::Request { within: None };
 
 #[test]
@@ -16,12 +17,12 @@ fn the_table() {
     insta::assert_snapshot!(render::table(), @r"
     | event | `running` | `lame_duck` | `draining` | `flushing` | `stopped` |
     |---|---|---|---|---|---|
-    | request or server ended | → `lame_duck` | repeated | repeated | repeated | repeated |
-    | first signal SIGTERM | → `lame_duck` | noted | noted | noted | repeated |
-    | first signal SIGINT | → `draining` | cut → `draining` | noted | noted | repeated |
-    | second signal | – | cut → `flushing` | cut → `flushing` | noted | – |
-    | complete | – | → `draining` | → `flushing` | → `stopped` | – |
-    | time passed | – | → `draining` | → `flushing` | → `stopped` | – |
+    | request, or a task ended | → `lame_duck` | repeated | repeated | repeated | repeated |
+    | first signal SIGTERM, SIGQUIT | → `lame_duck` | noted | noted | noted | repeated |
+    | first signal SIGINT, SIGHUP | → `draining` | cut → `draining` | noted | noted | repeated |
+    | second signal, or force | → `flushing` | cut → `flushing` | cut → `flushing` | noted | repeated |
+    | complete | – | noted | → `flushing` | → `stopped` | – |
+    | time passed | – | cut → `draining` | cut → `flushing` | cut → `stopped` | – |
     ");
 }
 
@@ -41,13 +42,17 @@ fn the_diagram_in_the_documentation_is_that_of_the_table() {
     }
 }
 
-/// A machine that was brought to `phase` one second after another, beginning with `first`.
+/// A machine in `phase` one second after another, beginning with `first`; the lame duck lasts its time.
 fn brought_to(phase: Phase, first: Event) -> (Machine, Duration) {
     let mut machine = Machine::new(Plan::default());
     let mut now = Duration::ZERO;
     while machine.phase() < phase {
-        now += Duration::from_secs(1);
-        let event = if machine.phase() == Phase::Running { first } else { Event::Complete };
+        let event = match machine.phase() {
+            Phase::Running => first,
+            Phase::LameDuck => Event::BudgetPassed,
+            _ => Event::Complete,
+        };
+        now = machine.until().filter(|_| event == Event::BudgetPassed).unwrap_or(now + Duration::from_secs(1));
         (machine, _) = machine.step(event, now).unwrap();
     }
     (machine, now)
@@ -55,7 +60,7 @@ fn brought_to(phase: Phase, first: Event) -> (Machine, Duration) {
 
 #[test]
 fn every_cell_does_what_the_table_says() {
-    let by_request = [REQUEST, Event::ServerEnded, Event::Signal(Terminate), Event::Signal(Interrupt)];
+    let by_request = [REQUEST, Event::TaskEnded, Event::Signal(Terminate), Event::Signal(Interrupt)];
     let by_signal = [Event::Signal(Terminate), Event::Complete, Event::BudgetPassed];
     let mut text = String::new();
     for (first, events) in [(REQUEST, &by_request[..]), (Event::Signal(Terminate), &by_signal[..])] {
@@ -68,7 +73,8 @@ fn every_cell_does_what_the_table_says() {
                 }
                 let now = now + Duration::from_secs(1);
                 let done = match machine.step(event, now) {
-                    Ok((_, actions)) => format!("{actions:?}"),
+                    Ok((_, Some(action))) => format!("{action:?}"),
+                    Ok((_, None)) => "noted".into(),
                     Err(refused) => format!("{refused:?}"),
                 };
                 writeln!(text, "{phase} at {now:?}, {event:?}: {done}").unwrap();
@@ -76,40 +82,40 @@ fn every_cell_does_what_the_table_says() {
         }
     }
     insta::assert_snapshot!(text, @r"
-    running at 1s, Request { within: None }: [Enter { phase: LameDuck, until: 6s }]
-    running at 1s, ServerEnded: [Enter { phase: LameDuck, until: 6s }]
-    running at 1s, Signal(Terminate): [Enter { phase: LameDuck, until: 6s }]
-    running at 1s, Signal(Interrupt): [Enter { phase: Draining, until: 16s }]
+    running at 1s, Request { within: None }: Enter { phase: LameDuck, until: 5.75s }
+    running at 1s, TaskEnded: Enter { phase: LameDuck, until: 5.75s }
+    running at 1s, Signal(Terminate): Enter { phase: LameDuck, until: 5.75s }
+    running at 1s, Signal(Interrupt): Enter { phase: Draining, until: 15.75s }
     lame_duck at 2s, Request { within: None }: Repeated(LameDuck)
-    lame_duck at 2s, ServerEnded: Repeated(LameDuck)
-    lame_duck at 2s, Signal(Terminate): []
-    lame_duck at 2s, Signal(Interrupt): [Cut { until: 2.25s, forced: false }]
-    draining at 3s, Request { within: None }: Repeated(Draining)
-    draining at 3s, ServerEnded: Repeated(Draining)
-    draining at 3s, Signal(Terminate): []
-    draining at 3s, Signal(Interrupt): []
-    flushing at 4s, Request { within: None }: Repeated(Flushing)
-    flushing at 4s, ServerEnded: Repeated(Flushing)
-    flushing at 4s, Signal(Terminate): []
-    flushing at 4s, Signal(Interrupt): []
-    stopped at 5s, Request { within: None }: Repeated(Stopped)
-    stopped at 5s, ServerEnded: Repeated(Stopped)
-    stopped at 5s, Signal(Terminate): Repeated(Stopped)
-    stopped at 5s, Signal(Interrupt): Repeated(Stopped)
+    lame_duck at 2s, TaskEnded: Repeated(LameDuck)
+    lame_duck at 2s, Signal(Terminate): noted
+    lame_duck at 2s, Signal(Interrupt): Cut { until: 2.25s, forced: false }
+    draining at 7s, Request { within: None }: Repeated(Draining)
+    draining at 7s, TaskEnded: Repeated(Draining)
+    draining at 7s, Signal(Terminate): noted
+    draining at 7s, Signal(Interrupt): noted
+    flushing at 8s, Request { within: None }: Repeated(Flushing)
+    flushing at 8s, TaskEnded: Repeated(Flushing)
+    flushing at 8s, Signal(Terminate): noted
+    flushing at 8s, Signal(Interrupt): noted
+    stopped at 9s, Request { within: None }: Repeated(Stopped)
+    stopped at 9s, TaskEnded: Repeated(Stopped)
+    stopped at 9s, Signal(Terminate): Repeated(Stopped)
+    stopped at 9s, Signal(Interrupt): Repeated(Stopped)
     running at 1s, Complete: Illegal(Running)
     running at 1s, BudgetPassed: Illegal(Running)
-    lame_duck at 2s, Signal(Terminate): [Cut { until: 2.25s, forced: true }]
-    lame_duck at 2s, Complete: [Enter { phase: Draining, until: 17s }]
-    lame_duck at 2s, BudgetPassed: [Enter { phase: Draining, until: 17s }]
-    draining at 3s, Signal(Terminate): [Cut { until: 3.25s, forced: true }]
-    draining at 3s, Complete: [Enter { phase: Flushing, until: 8s }]
-    draining at 3s, BudgetPassed: [Enter { phase: Flushing, until: 8s }]
-    flushing at 4s, Signal(Terminate): []
-    flushing at 4s, Complete: [Enter { phase: Stopped, until: 4s }]
-    flushing at 4s, BudgetPassed: [Enter { phase: Stopped, until: 4s }]
-    stopped at 5s, Signal(Terminate): Illegal(Stopped)
-    stopped at 5s, Complete: Illegal(Stopped)
-    stopped at 5s, BudgetPassed: Illegal(Stopped)
+    lame_duck at 2s, Signal(Terminate): Cut { until: 2.25s, forced: true }
+    lame_duck at 2s, Complete: noted
+    lame_duck at 2s, BudgetPassed: Cut { until: 6s, forced: false }
+    draining at 7s, Signal(Terminate): Cut { until: 7.25s, forced: true }
+    draining at 7s, Complete: Enter { phase: Flushing, until: 11.75s }
+    draining at 7s, BudgetPassed: Cut { until: 21s, forced: false }
+    flushing at 8s, Signal(Terminate): noted
+    flushing at 8s, Complete: Enter { phase: Stopped, until: 8s }
+    flushing at 8s, BudgetPassed: Cut { until: 12s, forced: false }
+    stopped at 9s, Signal(Terminate): Repeated(Stopped)
+    stopped at 9s, Complete: Illegal(Stopped)
+    stopped at 9s, BudgetPassed: Illegal(Stopped)
     ");
 }
 
@@ -118,43 +124,59 @@ fn the_second_signal_goes_to_flushing_when_the_cut_phase_has_settled() {
     for phase in [Phase::LameDuck, Phase::Draining] {
         for settled in [Event::Complete, Event::BudgetPassed] {
             let (machine, now) = brought_to(phase, Event::Signal(Terminate));
-            let (machine, actions) = machine.step(Event::Signal(Interrupt), now).unwrap();
+            let (machine, action) = machine.step(Event::Signal(Interrupt), now).unwrap();
             let until = now + SETTLE;
-            assert_eq!(actions, [Action::Cut { until, forced: true }]);
+            assert_eq!(action, Some(Action::Cut { until, forced: true }));
             assert_eq!((machine.phase(), machine.until()), (phase, Some(until)));
-            let (machine, actions) = machine.step(settled, until).unwrap();
-            let until = until + Plan::default().flush;
-            assert_eq!(actions, [Action::Enter { phase: Phase::Flushing, until }]);
+            let (machine, action) = machine.step(settled, until).unwrap();
+            let until = until + Plan::default().flush - SETTLE;
+            assert_eq!(action, Some(Action::Enter { phase: Phase::Flushing, until }));
             assert_eq!(machine.forced_by(), Some(Interrupt));
         }
     }
 }
 
 #[test]
-fn settling_does_not_outlast_the_phase() {
+fn settling_after_a_signal_does_not_outlast_the_phase() {
     let (machine, now) = brought_to(Phase::Draining, Event::Signal(Terminate));
-    let end = machine.until().unwrap();
+    let (end, deadline) = (machine.end, machine.until().unwrap());
+    assert_eq!(end, now + Plan::default().drain);
+    assert_eq!(deadline, end - SETTLE);
     let just_before = end - Duration::from_millis(1);
-    let (machine, actions) = machine.step(Event::Signal(Terminate), just_before).unwrap();
-    assert!(now < just_before);
-    assert_eq!(actions, [Action::Cut { until: end, forced: true }]);
-    assert_eq!(machine.until(), Some(end));
+    // Before the deadline was seen, and after it.
+    for machine in [machine, machine.step(Event::BudgetPassed, deadline).unwrap().0] {
+        let (machine, action) = machine.step(Event::Signal(Interrupt), just_before).unwrap();
+        assert_eq!(action, Some(Action::Cut { until: end, forced: true }));
+        assert_eq!(machine.until(), Some(end));
+    }
 }
 
 #[test]
 fn a_second_signal_while_flushing_marks_the_end_and_takes_no_time_from_the_flush() {
     let (machine, now) = brought_to(Phase::Flushing, Event::Signal(Terminate));
-    let (forced, actions) = machine.step(Event::Signal(Terminate), now).unwrap();
-    assert_eq!(actions, []);
+    let (forced, action) = machine.step(Event::Signal(Interrupt), now).unwrap();
+    assert_eq!(action, None);
     assert_eq!(forced.until(), machine.until());
-    assert_eq!(forced.forced_by(), Some(Terminate));
+    assert_eq!(forced.forced_by(), Some(Interrupt));
+}
+
+#[test]
+fn the_same_signal_within_a_second_is_a_repetition() {
+    for signal in Signal::ALL {
+        let (machine, _) = Machine::new(Plan::default()).step(Event::Signal(signal), SECOND).unwrap();
+        let again = |after| machine.step(Event::Signal(signal), SECOND + after);
+        let repeated = again(Duration::from_millis(999)).unwrap_err();
+        assert_eq!(repeated, Refused::Repeated(machine.phase()));
+        let (forced, _) = again(SECOND).unwrap();
+        assert_eq!(forced.forced_by(), Some(signal));
+    }
 }
 
 #[test]
 fn a_signal_after_a_request_is_the_first_one() {
     let (machine, now) = brought_to(Phase::LameDuck, REQUEST);
-    let (machine, actions) = machine.step(Event::Signal(Terminate), now).unwrap();
-    assert_eq!((actions.as_slice(), machine.forced_by()), (&[][..], None));
+    let (machine, action) = machine.step(Event::Signal(Terminate), now).unwrap();
+    assert_eq!((action, machine.forced_by()), (None, None));
     assert_eq!(machine.cause(), Some(Cause::Request));
 }
 
@@ -162,7 +184,7 @@ fn a_signal_after_a_request_is_the_first_one() {
 fn a_second_signal_while_sigint_cuts_the_lame_duck_leads_to_flushing() {
     let (machine, now) = brought_to(Phase::LameDuck, REQUEST);
     let (machine, _) = machine.step(Event::Signal(Interrupt), now).unwrap();
-    let (machine, _) = machine.step(Event::Signal(Interrupt), now).unwrap();
+    let (machine, _) = machine.step(Event::Signal(Terminate), now).unwrap();
     let (machine, _) = machine.step(Event::Complete, now).unwrap();
     assert_eq!(machine.phase(), Phase::Flushing);
 }
@@ -171,11 +193,22 @@ fn a_second_signal_while_sigint_cuts_the_lame_duck_leads_to_flushing() {
 fn third_and_later_signals_are_repetitions() {
     let (mut machine, now) = brought_to(Phase::Draining, Event::Signal(Terminate));
     (machine, _) = machine.step(Event::Signal(Interrupt), now).unwrap();
-    for signal in [Terminate, Interrupt] {
-        let refused = machine.step(Event::Signal(signal), now).unwrap_err();
+    for event in [Event::Signal(Terminate), Event::Signal(Interrupt), Event::Force] {
+        let refused = machine.step(event, now + SECOND).unwrap_err();
         assert_eq!(refused, Refused::Repeated(Phase::Draining));
     }
     assert_eq!(machine.forced_by(), Some(Interrupt));
+}
+
+#[test]
+fn the_program_forces_the_end_as_a_second_sigterm_does() {
+    let (machine, now) = brought_to(Phase::Draining, REQUEST);
+    let (machine, action) = machine.step(Event::Force, now).unwrap();
+    assert_eq!(action, Some(Action::Cut { until: now + SETTLE, forced: true }));
+    assert_eq!(machine.forced_by(), Some(Terminate));
+
+    let (machine, _) = Machine::new(Plan::default()).step(Event::Force, now).unwrap();
+    assert_eq!((machine.phase(), machine.cause()), (Phase::Flushing, Some(Cause::Request)));
 }
 
 #[test]
@@ -186,26 +219,98 @@ fn a_lame_duck_of_no_length_is_left_out() {
 }
 
 #[test]
+fn the_lame_duck_lasts_its_time_although_its_participants_have_ended() {
+    let (machine, began) = brought_to(Phase::LameDuck, REQUEST);
+    let end = began + Plan::default().lame_duck;
+    assert!(machine.awaits_completion());
+    let (machine, action) = machine.step(Event::Complete, began).unwrap();
+    assert_eq!((action, machine.awaits_completion()), (None, false));
+    let (machine, action) = machine.step(Event::BudgetPassed, machine.until().unwrap()).unwrap();
+    assert_eq!(action, Some(Action::Cut { until: end, forced: false }));
+    let (machine, action) = machine.step(Event::Complete, end - SETTLE).unwrap();
+    assert_eq!((action, machine.until()), (None, Some(end)));
+    let (machine, _) = machine.step(Event::BudgetPassed, end).unwrap();
+    assert_eq!(machine.phase(), Phase::Draining);
+}
+
+#[test]
 fn a_request_may_bring_its_own_deadline() {
     let within = Some(Duration::from_secs(10));
     let (machine, _) = Machine::new(Plan::default()).step(Event::Request { within }, Duration::ZERO).unwrap();
     assert_eq!(machine.plan, Plan::default().within(Duration::from_secs(10)));
     assert_eq!(machine.phase(), Phase::Draining);
+    assert_eq!(machine.shortened(), Stage::ALL);
 }
 
 #[test]
-fn the_server_ending_by_itself_is_nobodys_request() {
-    let (machine, _) = Machine::new(Plan::default()).step(Event::ServerEnded, Duration::ZERO).unwrap();
+fn a_task_that_ends_by_itself_is_no_request() {
+    let (machine, _) = Machine::new(Plan::default()).step(Event::TaskEnded, Duration::ZERO).unwrap();
     assert_eq!((machine.phase(), machine.cause()), (Phase::LameDuck, None));
+}
+
+/// Suspends the process from before the deadline of `phase` until `late` after it.
+fn suspended_over_the_deadline_of(phase: Phase, late: Duration) -> (Machine, Option<Action>, Duration) {
+    let (machine, _) = brought_to(phase, Event::Signal(Terminate));
+    let now = machine.until().unwrap() + late;
+    let (machine, action) = machine.step(Event::BudgetPassed, now).unwrap();
+    (machine, action, now)
+}
+
+#[test]
+fn participants_of_a_suspended_process_get_their_time_to_settle() {
+    for phase in [Phase::LameDuck, Phase::Draining, Phase::Flushing] {
+        for late in [LATE + Duration::from_millis(1), SETTLE, 60 * SECOND] {
+            let (machine, action, now) = suspended_over_the_deadline_of(phase, late);
+            let until = now + SETTLE;
+            assert_eq!(action, Some(Action::Cut { until, forced: false }), "{phase}, {late:?} late");
+            assert_eq!(machine.phase(), phase);
+            // They have used it in time: the next phase begins.
+            let (machine, _) = machine.step(Event::BudgetPassed, until).unwrap();
+            assert!(machine.phase() > phase);
+        }
+    }
+}
+
+#[test]
+fn a_process_that_is_suspended_while_its_participants_settle_gives_them_the_time_again() {
+    let (mut machine, mut action, mut now) = suspended_over_the_deadline_of(Phase::Draining, 10 * SECOND);
+    for _ in 0..EXTENSIONS {
+        assert_eq!(action, Some(Action::Cut { until: now + SETTLE, forced: false }));
+        now = machine.until().unwrap() + 10 * SECOND;
+        (machine, action) = machine.step(Event::BudgetPassed, now).unwrap();
+    }
+    // A participant that blocks the only thread makes the driver late as well: there is an end to it.
+    now = machine.until().unwrap() + 10 * SECOND;
+    (machine, _) = machine.step(Event::BudgetPassed, now).unwrap();
+    assert_eq!(machine.phase(), Phase::Flushing);
+}
+
+#[test]
+fn a_process_that_was_suspended_beyond_its_grace_period_still_has_time_to_close() {
+    let (machine, _, now) = suspended_over_the_deadline_of(Phase::LameDuck, 60 * SECOND);
+    let (_, action) = machine.step(Event::BudgetPassed, now + SETTLE).unwrap();
+    let until = now + SETTLE + SETTLE - margin(SETTLE);
+    assert_eq!(action, Some(Action::Enter { phase: Phase::Draining, until }));
+}
+
+#[test]
+fn a_suspended_process_without_open_work_goes_on_at_once() {
+    let (machine, now) = brought_to(Phase::LameDuck, REQUEST);
+    let (machine, _) = machine.step(Event::Complete, now).unwrap();
+    let now = now + 60 * SECOND;
+    let (machine, action) = machine.step(Event::BudgetPassed, now).unwrap();
+    assert_eq!(action, Some(Action::Cut { until: now, forced: false }));
+    let (machine, _) = machine.step(Event::BudgetPassed, now).unwrap();
+    assert_eq!(machine.phase(), Phase::Draining);
 }
 
 fn event() -> impl Strategy<Value = Event> {
     let within = proptest::option::of((1..60_000_u64).prop_map(Duration::from_millis));
     prop_oneof![
-        Just(Event::Signal(Terminate)),
-        Just(Event::Signal(Interrupt)),
+        proptest::sample::select(&Signal::ALL[..]).prop_map(Event::Signal),
         within.prop_map(|within| Event::Request { within }),
-        Just(Event::ServerEnded),
+        Just(Event::TaskEnded),
+        Just(Event::Force),
         Just(Event::Complete),
     ]
 }
@@ -217,7 +322,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     })
 }
 
-/// A driver that may be late, and checks what must hold of every step.
+/// A driver that may be late, and that checks every step.
 struct Simulation {
     machine: Machine,
     now: Duration,
@@ -225,24 +330,36 @@ struct Simulation {
 }
 
 impl Simulation {
-    fn step(&mut self, event: Event) -> Result<(), TestCaseError> {
-        let Ok((next, actions)) = self.machine.step(event, self.now) else {
+    fn step(&mut self, event: Event, late: Duration) -> Result<(), TestCaseError> {
+        let Ok((next, action)) = self.machine.step(event, self.now) else {
             prop_assert_ne!(event, Event::BudgetPassed, "never refused when due");
             return Ok(());
         };
-        for action in actions {
-            let began = *self.left_running.get_or_insert(self.now);
-            let Plan { flush, grace, .. } = next.plan;
-            match action {
-                Action::Cut { until, .. } => prop_assert!(Some(until) <= self.machine.until()),
-                Action::Enter { phase, until } => {
-                    prop_assert!(phase > self.machine.phase(), "{} after {}", phase, self.machine.phase());
-                    prop_assert!(until >= self.now);
-                    match phase {
-                        Phase::Flushing => prop_assert_eq!(until - self.now, flush),
-                        Phase::Draining => prop_assert!(until == self.now || until + flush <= began + grace),
-                        _ => {}
+        if next.phase() != Phase::Running {
+            self.left_running.get_or_insert(self.now);
+        }
+        let began = self.left_running.unwrap_or_default();
+        let Plan { flush, grace, drain, .. } = next.plan;
+        match action {
+            None => {}
+            Some(Action::Cut { until, .. }) => {
+                prop_assert!(until >= self.now);
+                prop_assert!(until <= (self.now + SETTLE).max(self.machine.end));
+                if late <= LATE {
+                    prop_assert!(until <= self.machine.end.max(self.now) + late, "no extension without lateness");
+                }
+            }
+            Some(Action::Enter { phase, until }) => {
+                prop_assert!(phase > self.machine.phase(), "{} after {}", phase, self.machine.phase());
+                prop_assert!(until >= self.now);
+                match phase {
+                    Phase::Flushing => prop_assert_eq!(next.end - self.now, flush),
+                    Phase::Draining => {
+                        let shortened = next.end - self.now <= drain.min(SETTLE);
+                        prop_assert!(shortened || next.end + flush <= began + grace);
+                        prop_assert!(next.end - self.now >= drain.min(SETTLE));
                     }
+                    _ => {}
                 }
             }
         }
@@ -250,11 +367,11 @@ impl Simulation {
         Ok(())
     }
 
-    /// Lets time pass; each phase that is over meanwhile is ended that much too late.
+    /// Lets time pass; each deadline that passes meanwhile is seen that much too late.
     fn advance(&mut self, to: Duration, late: Duration) -> Result<(), TestCaseError> {
         while let Some(until) = self.machine.until().filter(|until| *until <= to) {
             self.now = self.now.max(until + late);
-            self.step(Event::BudgetPassed)?;
+            self.step(Event::BudgetPassed, late)?;
         }
         self.now = self.now.max(to);
         Ok(())
@@ -266,15 +383,15 @@ proptest! {
     fn any_sequence_of_events_goes_forward_keeps_the_flush_whole_and_ends(
         plan in plan(),
         events in vec((0..10_000_u64, event()), 0..12),
-        late in prop_oneof![Just(0), 0..40_000_u64],
+        late in prop_oneof![Just(0), 0..50_u64, 0..40_000_u64],
     ) {
         let late = Duration::from_millis(late);
         let mut simulation = Simulation { machine: Machine::new(plan), now: Duration::ZERO, left_running: None };
         for (pause, event) in events {
             simulation.advance(simulation.now + Duration::from_millis(pause), late)?;
-            simulation.step(event)?;
+            simulation.step(event, late)?;
         }
-        simulation.step(REQUEST)?;
+        simulation.step(REQUEST, late)?;
         simulation.advance(Duration::MAX, late)?;
 
         prop_assert_eq!(simulation.machine.phase(), Phase::Stopped);
