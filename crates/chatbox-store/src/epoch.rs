@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 /// A new name: 64 random bits as 16 hexadecimal digits.
-pub(crate) fn new() -> Arc<str> {
+pub(crate) fn generate() -> Arc<str> {
     format!("{:016x}", rand::random::<u64>()).into()
 }
 

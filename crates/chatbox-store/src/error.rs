@@ -82,6 +82,23 @@ pub enum StoreError {
         /// The newest version that this crate reads.
         known: i64,
     },
+    /// The database has messages that are stored more than once, so their uniqueness cannot be enforced.
+    #[error(
+        "the database {database} has messages that are stored more than once, such as `{id}` of user `{user}` in room \
+         `{room}` (seq {seqs}): remove all but the first of each"
+    )]
+    Duplicates {
+        /// The database's name.
+        database: String,
+        /// The room of one such message.
+        room: String,
+        /// Its sender.
+        user: String,
+        /// Its id.
+        id: String,
+        /// The sequence numbers under which it is stored.
+        seqs: String,
+    },
     /// There is no log at the URL.
     #[error("there is no chatbox log at {store}")]
     Absent {

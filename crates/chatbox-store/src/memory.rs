@@ -35,14 +35,14 @@ impl MemoryStore {
     /// An empty store with a log of its own.
     #[must_use]
     pub fn new() -> Self {
-        Self { log: Log::shared(vec![Replica::alone()]), epoch: epoch::new(), index: 0 }
+        Self { log: Log::shared(vec![Replica::alone()]), epoch: epoch::generate(), index: 0 }
     }
 
     /// `count` stores over one empty log.
     #[must_use]
     pub fn replicas(count: usize) -> Vec<Self> {
         let log = Log::shared((0..count).map(|_| Replica::with_feed()).collect());
-        let epoch = epoch::new();
+        let epoch = epoch::generate();
         (0..count).map(|index| Self { log: Arc::clone(&log), epoch: Arc::clone(&epoch), index }).collect()
     }
 

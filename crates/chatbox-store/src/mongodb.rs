@@ -6,6 +6,7 @@ mod connect;
 mod documents;
 mod expire;
 mod feed;
+mod guard;
 mod heads;
 mod log;
 mod schema;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use mongodb::bson::doc;
 use mongodb::{Client, Database};
 use tokio::sync::RwLock;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::{Append, Appended, BoxFuture, Cutoff, Feed, Page, Span, Store, StoreError};
@@ -26,6 +28,7 @@ pub(crate) use self::backend::Backend;
 use self::connect::Connection;
 use self::documents::META;
 use self::feed::Following;
+use self::guard::Guard;
 use self::log::Log;
 
 /// A store in a MongoDB replica set, for services that run as many processes.
@@ -52,10 +55,16 @@ pub struct MongoStore {
     client: Client,
     database: Database,
     log: Arc<Log>,
-    epoch: Arc<str>,
-    /// Read by every call that uses the client, so that whoever closes it waits for them.
+    guard: Arc<Guard>,
+    /// Held for reading by every call that uses the client, so that closing waits for them.
     open: RwLock<bool>,
-    following: Mutex<Option<Following>>,
+    tasks: Mutex<Tasks>,
+}
+
+/// The tasks that end with the store.
+struct Tasks {
+    watching: JoinSet<()>,
+    following: Option<Following>,
 }
 
 impl MongoStore {
@@ -71,10 +80,14 @@ impl MongoStore {
     /// replica set, [`StoreError::NewerDatabase`] for a newer schema.
     pub async fn open(uri: &str) -> Result<Self, StoreError> {
         let connection = connect::connect(uri).await?;
-        let epoch = connection.insist(schema::prepare).await?;
+        let prepared = connection.insist(schema::prepare).await?;
         let Connection { client, database, .. } = connection;
         let log = Arc::new(Log::new(&database));
-        Ok(Self { client, database, log, epoch, open: RwLock::new(true), following: Mutex::new(None) })
+        let guard = Arc::new(Guard::new(&database, Arc::clone(&log.heads), prepared));
+        let mut watching = JoinSet::new();
+        watching.spawn(Arc::clone(&guard).watch());
+        let tasks = Mutex::new(Tasks { watching, following: None });
+        Ok(Self { client, database, log, guard, open: RwLock::new(true), tasks })
     }
 
     /// Does what takes a bounded time, unless the store is closed.
@@ -89,8 +102,8 @@ impl MongoStore {
         }
     }
 
-    fn following(&self) -> MutexGuard<'_, Option<Following>> {
-        self.following.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,11 +113,24 @@ impl Store for MongoStore {
     }
 
     fn epoch(&self) -> Arc<str> {
-        Arc::clone(&self.epoch)
+        self.guard.epoch()
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.guard.now_ms()
     }
 
     fn append(&self, batch: Arc<[Append]>) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
-        Box::pin(async move { self.run(append::append(&self.log, &batch)).await })
+        Box::pin(async move {
+            if let Some(fault) = self.guard.fault() {
+                return Err(unavailable(fault));
+            }
+            let appended = self.run(append::append(&self.log, &batch)).await;
+            if matches!(appended, Err(StoreError::Unavailable { .. })) {
+                self.guard.doubt();
+            }
+            appended
+        })
     }
 
     fn span(&self, room: &str) -> BoxFuture<'_, Result<Span, StoreError>> {
@@ -119,7 +145,7 @@ impl Store for MongoStore {
 
     fn expire(&self, cutoff: Cutoff) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(async move {
-            let cutoff = expire::allowed(cutoff);
+            let cutoff = expire::allowed(cutoff, self.now_ms());
             let mut removed = 0;
             let mut done = expire::Done::Nothing;
             loop {
@@ -136,14 +162,14 @@ impl Store for MongoStore {
     fn follow(&self) -> Option<Feed> {
         let open = self.open.try_read().is_ok_and(|open| *open);
         open.then(|| {
-            let (following, feed) = Following::begin(&self.database, Arc::clone(&self.log));
-            *self.following() = Some(following);
+            let (following, feed) = Following::begin(&self.database, Arc::clone(&self.log), Arc::clone(&self.guard));
+            self.tasks().following = Some(following);
             feed
         })
     }
 
     fn lag(&self) -> Option<Duration> {
-        self.following().as_ref().map(Following::lag)
+        self.tasks().following.as_ref().map(Following::lag)
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -151,14 +177,19 @@ impl Store for MongoStore {
             let meta = self.database.collection::<mongodb::bson::Document>(META);
             // The write concern makes it wait for a majority: a primary that has lost its followers fails.
             let ping = meta.update_one(doc! { "_id": "ping" }, doc! { "$inc": { "count": 1_i64 } }).upsert(true);
-            self.run(async { ping.await.map(drop) }).await
+            self.run(async { ping.await.map(drop) }).await?;
+            self.run(async { Ok(self.guard.verify().await) }).await?.map_err(unavailable)
         })
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let mut open = self.open.write().await;
-            let following = self.following().take();
+            let (mut watching, following) = {
+                let mut tasks = self.tasks();
+                (std::mem::take(&mut tasks.watching), tasks.following.take())
+            };
+            watching.shutdown().await;
             if let Some(following) = following {
                 // Its cursor would keep the client from shutting down.
                 following.end().await;

@@ -2,8 +2,10 @@
 
 mod backend;
 mod file;
+mod identity;
 mod inspect;
 mod log;
+mod names;
 mod readers;
 mod schema;
 #[cfg(test)]
@@ -27,13 +29,17 @@ use self::writer::Writer;
 /// is open and after a crash, and `-lock`, which keeps a second process out and may be deleted when none runs. Other programs
 /// may read the file at any time, to back it up for example.
 ///
+/// Nothing is acknowledged unless each of these names still leads to the file that is open: after one was removed or
+/// replaced, [`append`](Store::append) and [`ping`](Store::ping) fail until it is put back, or the store opened again.
+///
 /// A commit waits for at most one second for the lock of another program that writes to the file. [`ping`](Store::ping) takes
 /// part in a commit, so it fails on a full disk before a message does. After [`expire`](Store::expire) the file does not
 /// shrink; its free space is used again.
 #[derive(Debug)]
 pub struct SqliteStore {
-    writer: Writer,
+    // Dropped first: the last connection to be closed removes the write-ahead log, if it may write.
     readers: Readers,
+    writer: Writer,
     epoch: Arc<str>,
 }
 
@@ -53,8 +59,8 @@ impl SqliteStore {
     }
 
     fn start(path: &Path, database: Database) -> Result<Self, StoreError> {
-        let Database { lock, writer, readers, epoch } = database;
-        let writer = Writer::start(writer, lock)
+        let Database { lock, writer, readers, epoch, files } = database;
+        let writer = Writer::start(writer, files, lock)
             .map_err(|source| StoreError::Open { path: path.into(), source: Arc::new(source) })?;
         Ok(Self { writer, readers: Readers::new(readers), epoch })
     }

@@ -14,6 +14,9 @@
 //! free, and then that is the head's successor still, or taken, and then nothing of it is stored.
 //! The driver's own second attempt is recognised by the server as the same insert.
 //!
+//! That an id is stored once rests on an index that somebody may drop. Therefore nothing is acknowledged before one of the
+//! batch's messages was found by that index: then it is there, and it can only be there if no id is stored twice.
+//!
 //! What remains is that the places after a stale head may be free again because they were expired.
 //! Therefore a head is believed for a while only ([`FRESH`](super::heads::FRESH)), and
 //! [`expire`](super::expire) leaves what is younger than that by a wide margin.
@@ -23,7 +26,7 @@ use std::iter::repeat;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use mongodb::error::{ErrorKind, Result};
+use mongodb::error::{Error, ErrorKind, Result};
 use tokio::time::{Instant, sleep};
 
 use crate::{Append, AppendResult, Appended, Draft};
@@ -56,7 +59,27 @@ pub(super) async fn append(log: &Log, batch: &[Append]) -> Result<Vec<Appended>>
             }
         }
     }
-    Ok(answers.into_iter().map(|answer| answer.expect("a lane answers each of its appends")).collect())
+    let answers: Vec<_> =
+        answers.into_iter().map(|answer| answer.expect("a lane answers each of its appends")).collect();
+    confirm(log, batch, &answers).await?;
+    Ok(answers)
+}
+
+/// Looks for one of the messages that were stored by the index that makes ids unique.
+async fn confirm(log: &Log, batch: &[Append], answers: &[Appended]) -> Result<()> {
+    let stored = batch.iter().zip(answers).find_map(|(append, answer)| {
+        let (Appended::All(results) | Appended::Partly { results, .. }) = answer else { return None };
+        let mut messages = append.messages.iter().zip(results);
+        messages.find_map(|(draft, result)| match result {
+            AppendResult::New(seq) => Some((append, draft, *seq)),
+            AppendResult::Duplicate(_) => None,
+        })
+    });
+    let Some((append, draft, seq)) = stored else { return Ok(()) };
+    if log.find(&append.room, &draft.user, &draft.id).await? == Some(seq) {
+        return Ok(());
+    }
+    Err(Error::custom("a message that was just stored is gone: the collection was dropped or replaced"))
 }
 
 /// The indices in the batch of every room's first append, then of every room's second one, and so on.

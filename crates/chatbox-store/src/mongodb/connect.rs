@@ -53,6 +53,10 @@ impl Connection {
                     let database = self.database.name().to_owned();
                     return Err(StoreError::NewerDatabase { database, found, known: VERSION });
                 }
+                Ok(Err(schema::Error::Duplicate(schema::Duplicate { room, user, id, seqs }))) => {
+                    let database = self.database.name().to_owned();
+                    return Err(StoreError::Duplicates { database, room, user, id, seqs });
+                }
                 Ok(Err(schema::Error::Failed(error))) => error,
                 Err(_) => timed_out().into(),
             };
@@ -91,7 +95,7 @@ pub(super) const INVALID: StoreError =
 
 /// Whether a later attempt may succeed: a server has yet to start or to become primary, or another process was first to write
 /// what both found missing.
-fn is_passing(error: &Error) -> bool {
+pub(super) fn is_passing(error: &Error) -> bool {
     const PASSING: [i32; 7] = [91, 189, 10107, 11000, 11600, 11602, 13435];
     match &*error.kind {
         ErrorKind::Io(_) | ErrorKind::ServerSelection { .. } | ErrorKind::ConnectionPoolCleared { .. } => true,

@@ -1,7 +1,5 @@
 //! Retention: removing the oldest messages of every room, a bounded step at a time.
 
-use std::time::{Duration, SystemTime};
-
 use futures_util::TryStreamExt;
 use mongodb::bson::doc;
 use mongodb::error::Result;
@@ -12,7 +10,7 @@ use crate::Cutoff;
 
 /// Younger messages stay, however short the retention: an append on its way relies on the messages that were there when it
 /// began (see [`append`](super::append)).
-const YOUNGEST: Duration = Duration::from_secs(120);
+const YOUNGEST_MS: i64 = 120_000;
 
 /// How many messages of a room one step removes.
 const PER_STEP: i64 = 1000;
@@ -36,10 +34,8 @@ pub(super) enum Done {
 }
 
 /// The cutoff, moved back as far as appends on their way require.
-pub(super) fn allowed(Cutoff { before_ms, now_ms }: Cutoff) -> Cutoff {
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    let youngest = now.saturating_sub(YOUNGEST).as_millis();
-    Cutoff { before_ms: before_ms.min(i64::try_from(youngest).unwrap_or(i64::MAX)), now_ms }
+pub(super) fn allowed(Cutoff { before_ms, now_ms }: Cutoff, server_ms: i64) -> Cutoff {
+    Cutoff { before_ms: before_ms.min(server_ms.saturating_sub(YOUNGEST_MS)), now_ms }
 }
 
 /// Continues with the room after those that are done.
@@ -140,4 +136,15 @@ async fn mark(log: &Log, room: &str, seq: i64) -> Result<u64> {
     // No user is `null`, so no message has the ids of the mark.
     let mark = doc! { "$set": { "user": null, "id": seq.to_string(), "body": "" } };
     Ok(log.messages.update_one(message, mark).await?.modified_count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_of_the_server_decides_what_is_too_young_to_be_removed() {
+        let allowed = |before_ms| allowed(Cutoff { before_ms, now_ms: 900_000 }, 500_000).before_ms;
+        assert_eq!((allowed(800_000), allowed(380_001), allowed(380_000), allowed(1)), (380_000, 380_000, 380_000, 1));
+    }
 }

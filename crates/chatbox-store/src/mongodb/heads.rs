@@ -79,6 +79,11 @@ impl Heads {
         }
     }
 
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

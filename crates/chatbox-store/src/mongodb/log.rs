@@ -1,8 +1,11 @@
 //! The queries of the log, without timeouts.
 
+use std::sync::Arc;
+
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use mongodb::error::Result;
+use mongodb::options::Hint;
 use mongodb::{Collection, Database};
 use tokio::time::Instant;
 
@@ -11,6 +14,7 @@ use crate::{Page, Span, Stored};
 
 use super::documents::{MESSAGES, Message, PositionOnly};
 use super::heads::Heads;
+use super::schema::id_keys;
 
 /// How many messages the server sends at a time: a page of a room's members.
 const BATCH: u32 = 256;
@@ -22,12 +26,12 @@ const MAX_PAGE: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Log {
     pub(super) messages: Collection<Document>,
-    pub(super) heads: Heads,
+    pub(super) heads: Arc<Heads>,
 }
 
 impl Log {
     pub(super) fn new(database: &Database) -> Self {
-        Self { messages: database.collection(MESSAGES), heads: Heads::default() }
+        Self { messages: database.collection(MESSAGES), heads: Arc::default() }
     }
 
     /// The newest `seq` that a majority of the servers has. Never goes back, even if a new primary has yet to learn what its majority has.
@@ -118,12 +122,14 @@ impl Log {
         Ok(found)
     }
 
+    /// The `seq` of the message with that id, found by the index that makes ids unique. An error if there is no such index.
     pub(super) async fn find(&self, room: &str, user: &str, id: &str) -> Result<Option<u64>> {
         let found = self
             .messages
             .clone_with_type::<PositionOnly>()
             .find_one(doc! { "_id.room": room, "user": user, "id": id })
             .projection(doc! { "_id": 1 })
+            .hint(Hint::Keys(id_keys()))
             .await?;
         Ok(found.map(|found| found.position.seq.cast_unsigned()))
     }

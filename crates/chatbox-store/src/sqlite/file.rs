@@ -2,13 +2,15 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::identity::Files;
+use super::names;
 use super::schema::{self, KNOWN_VERSION, Owner};
 use crate::{StoreError, epoch};
 
@@ -22,17 +24,19 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 const LOCK_TRIES: u32 = 5;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// An open file, and the lock that keeps other processes out.
+/// An open file, and the lock that keeps other processes out. Dropped in this order: the last connection to be closed removes
+/// the write-ahead log if it may write, and the lock is held until then.
 pub(super) struct Database {
-    pub(super) lock: File,
-    pub(super) writer: Connection,
-    pub(super) readers: Vec<Connection>,
     pub(super) epoch: Arc<str>,
+    pub(super) files: Files,
+    pub(super) readers: Vec<Connection>,
+    pub(super) writer: Connection,
+    pub(super) lock: File,
 }
 
 /// Opens the file for writing and reading. Blocks.
 pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
-    let actual = actual(path)?;
+    let actual = names::actual(path).map_err(|error| cannot_open(path, error))?;
     let (lock, created) = lock(path, &actual)?;
     open_locked(path, &actual, lock).inspect_err(|_| {
         // Nothing of ours is left beside a file that is not.
@@ -53,11 +57,10 @@ fn open_locked(path: &Path, actual: &Path, lock: File) -> Result<Database, Store
         Some(epoch) => epoch.into(),
         None => renew(&writer).map_err(refused)?,
     };
-    let readers = (0..READERS)
-        .map(|_| connect(actual, OpenFlags::SQLITE_OPEN_READ_ONLY))
-        .collect::<Result<_, _>>()
-        .map_err(refused)?;
-    Ok(Database { lock, writer, readers, epoch })
+    let readers = (0..READERS).map(|_| reader(actual)).collect::<Result<_, _>>().map_err(refused)?;
+    // Every connection has read by now, so the write-ahead log and its index are there, too.
+    let files = Files::open_now(path, actual).map_err(|error| cannot_open(path, error))?;
+    Ok(Database { lock, writer, readers, epoch, files })
 }
 
 /// Gives the log in the file a new epoch. Blocks.
@@ -74,33 +77,15 @@ pub(super) fn renew_epoch(path: &Path) -> Result<Arc<str>, StoreError> {
 }
 
 fn renew(writer: &Connection) -> rusqlite::Result<Arc<str>> {
-    let epoch = epoch::new();
+    let epoch = epoch::generate();
     schema::set_epoch(writer, &epoch)?;
     Ok(epoch)
-}
-
-/// The path with every link followed, so that one file has one lock whatever it is called. Absolute, so that SQLite does not
-/// read it in its own way (`:memory:`, `file:…`).
-pub(super) fn actual(path: &Path) -> Result<PathBuf, StoreError> {
-    path.canonicalize().or_else(|_| absolute(path)).map_err(|error| cannot_open(path, error))
-}
-
-/// The file of the lock that belongs to a database file.
-pub(super) fn lock_name(actual: &Path) -> PathBuf {
-    beside(actual, "-lock")
-}
-
-/// The file with that suffix beside a database file.
-pub(super) fn beside(actual: &Path, suffix: &str) -> PathBuf {
-    let mut name = actual.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 /// Keeps other processes out. SQLite's own locks would either let a second writer in or keep our readers out. Returns the
 /// name of the lock's file, too, if it was created.
 fn lock(path: &Path, actual: &Path) -> Result<(File, Option<PathBuf>), StoreError> {
-    let name = lock_name(actual);
+    let name = names::lock(actual);
     let (lock, created) = match File::options().create_new(true).write(true).open(&name) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (File::options().write(true).open(&name), None),
         created => (created, Some(name)),
@@ -116,6 +101,14 @@ fn lock(path: &Path, actual: &Path) -> Result<(File, Option<PathBuf>), StoreErro
             Err(TryLockError::Error(error)) => return Err(cannot_open(path, error)),
         }
     }
+}
+
+/// A connection that holds all its files open: it would find another write-ahead log if that were replaced before its first
+/// read.
+fn reader(actual: &Path) -> rusqlite::Result<Connection> {
+    let reader = connect(actual, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    schema::epoch(&reader)?;
+    Ok(reader)
 }
 
 fn connect(actual: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {

@@ -7,13 +7,14 @@ use std::path::{Path, absolute};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::file::{actual, beside, cannot_open, lock_name, refused, version};
+use super::file::{cannot_open, refused, version};
+use super::names;
 use super::schema::{self, Owner};
 use crate::{Inspection, StoreError};
 
 /// Says what opening the file would find. Creates and changes nothing. Blocks.
 pub(super) fn inspect(path: &Path) -> Result<Inspection, StoreError> {
-    let actual = actual(path)?;
+    let actual = names::actual(path).map_err(|error| cannot_open(path, error))?;
     let name = absolute(&actual).map_err(|error| cannot_open(path, error))?;
     may_write(path, name.parent().unwrap_or(&name))?;
     match actual.metadata() {
@@ -33,7 +34,7 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection, StoreError> {
             .and_then(|connection| read(&connection))
             .map_err(|error| refused(path, error));
     // A crash leaves a write-ahead log, which only an opening for writing brings back into the file.
-    let crashed = beside(&actual, "-wal").metadata().is_ok_and(|log| log.len() > 0);
+    let crashed = names::write_ahead_log(&actual).metadata().is_ok_and(|log| log.len() > 0);
     match found {
         Err(StoreError::Open { .. }) if crashed => Ok(Inspection::Available { epoch: None }),
         Err(error) => Err(error),
@@ -65,7 +66,7 @@ fn read(connection: &Connection) -> rusqlite::Result<Found> {
 
 /// Whether a process holds our lock. A shared lock is taken for a moment to find out, which an opening waits for.
 fn is_locked(path: &Path, actual: &Path) -> Result<bool, StoreError> {
-    let lock = match File::open(lock_name(actual)) {
+    let lock = match File::open(names::lock(actual)) {
         Ok(lock) => lock,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(cannot_open(path, error)),

@@ -1,4 +1,4 @@
-//! A few connections that read beside the writer, on the runtime's blocking threads.
+//! A pool of connections that read beside the writer, on the runtime's blocking threads.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use super::unavailable;
 use crate::StoreError;
 
-/// The connections, and who waits for one.
+/// A pool of connections for reading.
 #[derive(Debug)]
 pub(super) struct Readers {
     free: Arc<Mutex<Vec<Connection>>>,
@@ -28,7 +28,7 @@ impl Readers {
         }
     }
 
-    /// Reads as soon as a connection is free. Dropping the future wastes the read, nothing else.
+    /// Reads as soon as a connection is free. Dropping the future only wastes the read.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -45,7 +45,7 @@ impl Readers {
         reading.await.map_err(unavailable)?.map_err(unavailable)
     }
 
-    /// Waits for the reads under way, then closes the connections.
+    /// Waits for running reads, then closes the connections.
     pub(super) async fn close(&self) {
         if let Ok(_all) = self.permits.acquire_many(self.total).await {
             self.permits.close();
@@ -54,7 +54,7 @@ impl Readers {
     }
 }
 
-/// Nothing can be half done to the list of connections, so a panic elsewhere does no harm.
+/// The list of connections is consistent even if a thread panicked while it held the lock.
 fn lock(free: &Mutex<Vec<Connection>>) -> MutexGuard<'_, Vec<Connection>> {
     free.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The writer thread: whatever is queued while one commit is written shares the next one.
+//! The writer thread, which commits queued jobs in groups.
 
 use std::fs::File;
 use std::io;
@@ -7,18 +7,19 @@ use std::thread;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::identity::{Files, Misplaced};
 use super::unavailable;
 use crate::StoreError;
 
-/// The most jobs that wait, and that share a commit; beyond that callers wait to queue theirs.
+/// The most jobs in the queue, and in one commit. Further callers wait until there is room in the queue.
 pub(super) const QUEUE: usize = 1024;
 
-/// The handle of the thread. The thread ends when it is told to close, or this is dropped, and what
-/// is queued is done.
+/// The handle of the thread. The thread ends after [`close`](Self::close), or after this is dropped, once the queued jobs are
+/// done.
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
-    /// Its other end is dropped by the thread, last of all.
+    /// The thread drops the other end last of all.
     ended: watch::Receiver<()>,
 }
 
@@ -27,7 +28,7 @@ enum Message {
     Close,
 }
 
-/// Work that takes part in a commit, and the caller who waits for the outcome.
+/// Work that takes part in a commit, with the channel for its result.
 trait Job: Send {
     /// Within the transaction. After an error nothing of the transaction is kept.
     fn run(&mut self, log: &Connection) -> rusqlite::Result<()>;
@@ -43,19 +44,19 @@ struct Task<F, T> {
 
 impl Writer {
     /// Starts the thread, which holds the lock until the file is closed.
-    pub(super) fn start(connection: Connection, lock: File) -> io::Result<Self> {
+    pub(super) fn start(connection: Connection, files: Files, lock: File) -> io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (end, ended) = watch::channel(());
         thread::Builder::new().name("chatbox-store".into()).spawn(move || {
-            write(connection, jobs);
+            write(connection, &files, jobs);
             drop(lock);
             drop(end);
         })?;
         Ok(Self { queue, ended })
     }
 
-    /// Has work done within a transaction and returns once it is committed. Dropping the future
-    /// takes nothing back that is queued already.
+    /// Runs `work` within a transaction and returns once that is committed. Dropping the future does not take back work that
+    /// is queued already.
     pub(super) async fn run<F, T>(&self, work: F) -> Result<T, StoreError>
     where
         F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -67,9 +68,9 @@ impl Writer {
         outcome.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Waits until what is queued is done and the file is closed.
+    /// Waits until the queued jobs are done and the file is closed.
     pub(super) async fn close(&self) {
-        // It fails when it is closing already, and either way the end is what counts.
+        // Sending fails if the thread is closing already, which is as good.
         let _ = self.queue.send(Message::Close).await;
         let _ = self.ended.clone().changed().await;
     }
@@ -93,12 +94,12 @@ where
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
         let Self { done, caller, .. } = *self;
         let outcome = committed.map(|()| done.expect("nothing is committed before it has run"));
-        // A caller who no longer waits has said that either outcome is fine.
+        // The receiver may have been dropped.
         let _ = caller.send(outcome);
     }
 }
 
-fn write(mut connection: Connection, mut queue: mpsc::Receiver<Message>) {
+fn write(mut connection: Connection, files: &Files, mut queue: mpsc::Receiver<Message>) {
     let mut failing = false;
     let mut group: Vec<Box<dyn Job>> = Vec::new();
     while let Some(first) = queue.blocking_recv() {
@@ -110,7 +111,7 @@ fn write(mut connection: Connection, mut queue: mpsc::Receiver<Message>) {
             }
             next = if group.len() < QUEUE { queue.try_recv().ok() } else { None };
         }
-        let committed = commit(&mut connection, &mut group);
+        let committed = commit(&mut connection, files, &mut group);
         match &committed {
             Err(error) if !failing => tracing::warn!(%error, "the SQLite store cannot be written to"),
             Ok(()) if failing => tracing::info!("the SQLite store can be written to again"),
@@ -127,11 +128,23 @@ fn write(mut connection: Connection, mut queue: mpsc::Receiver<Message>) {
     }
 }
 
-/// All or nothing: what fails on the way is rolled back.
-fn commit(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+/// Why a group was not committed.
+#[derive(Debug, thiserror::Error)]
+enum CommitError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Misplaced(#[from] Misplaced),
+}
+
+/// All or nothing: after an error the transaction is rolled back. A commit that went to a misplaced file counts for nothing,
+/// so the files are looked at before it, and again before it is acknowledged.
+fn commit(connection: &mut Connection, files: &Files, group: &mut [Box<dyn Job>]) -> Result<(), CommitError> {
+    files.check()?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for job in group {
         job.run(&transaction)?;
     }
-    transaction.commit()
+    transaction.commit()?;
+    Ok(files.check()?)
 }

@@ -2,7 +2,9 @@
 
 mod closing;
 mod database;
+mod epoch;
 mod feed;
+mod integrity;
 mod late;
 mod open;
 mod proxy;

@@ -17,15 +17,15 @@ fn fresh_path() -> (PathBuf, TempDir) {
     (directory.path().join("chatbox.db"), directory)
 }
 
-/// The error and its sources, as a program tells them.
-fn told(error: &StoreError) -> String {
-    let mut told = error.to_string();
+/// The error with its sources, in one line.
+pub(crate) fn chain(error: &StoreError) -> String {
+    let mut chain = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        told += &format!(": {error}");
+        chain += &format!(": {error}");
         source = error.source();
     }
-    told
+    chain
 }
 
 async fn refusal(path: &Path) -> StoreError {
@@ -196,7 +196,7 @@ async fn an_empty_file_is_a_new_database() {
 async fn a_missing_directory_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let error = refusal(&directory.path().join("missing/chatbox.db")).await;
-    assert!(told(&error).to_lowercase().contains("no such file or directory"), "{}", told(&error));
+    assert!(chain(&error).to_lowercase().contains("no such file or directory"), "{}", chain(&error));
 }
 
 #[tokio::test]
@@ -215,9 +215,9 @@ async fn what_may_not_be_written_to_is_refused() {
         let bound = OpenOptions::new().append(true).open(&path).is_err()
             || fs::write(directory.path().join("new"), "").is_err();
         if bound {
-            let told = told(&refusal(&path).await).to_lowercase();
-            let said = told.contains("permission denied") || told.contains("readonly");
-            assert!(said, "{mode:o}: {told}");
+            let refusal = chain(&refusal(&path).await).to_lowercase();
+            let said = refusal.contains("permission denied") || refusal.contains("readonly");
+            assert!(said, "{mode:o}: {refusal}");
         }
         fs::set_permissions(changed, Permissions::from_mode(usual)).unwrap();
     }
