@@ -11,6 +11,8 @@ mod explain;
 mod layers;
 mod limits;
 mod log;
+mod network;
+mod origin;
 mod secret;
 mod server;
 mod show;
@@ -26,6 +28,8 @@ pub use error::{ConfigError, ConfigErrorKind, ConfigSource};
 pub use layers::{Flags, Loaded};
 pub use limits::{HeartbeatConfig, LimitsConfig};
 pub use log::{LogConfig, LogFormat};
+pub use network::{InvalidNetwork, Network};
+pub use origin::{InvalidOrigin, Origin};
 pub use secret::Secret;
 pub use server::ServerConfig;
 pub use shutdown::ShutdownConfig;
@@ -55,7 +59,8 @@ pub struct Config {
     /// Address of a second listener for `/metrics` and the probes. Default: none.
     #[serde(deserialize_with = "values::optional_address")]
     pub ops_listen: Option<SocketAddr>,
-    /// Path prefix of every route except `/metrics`. Default `/chat`.
+    /// Path prefix of every route except `/metrics`. Default `/chat`. Not used by an embedded service, which is nested by its program.
+    #[serde(deserialize_with = "values::path_prefix")]
     pub path_prefix: String,
     /// Authentication and browser origins.
     pub auth: AuthConfig,

@@ -26,7 +26,8 @@ pub use auth::KeyError;
 pub use chatbox_core::Refused;
 pub use config::{
     Anonymous, AuthConfig, Checked, Config, ConfigError, ConfigErrorKind, ConfigSource, Flags, HeartbeatConfig,
-    LimitsConfig, Loaded, LogConfig, LogFormat, Retention, Secret, ServerConfig, ShutdownConfig, StoreConfig,
+    InvalidNetwork, InvalidOrigin, LimitsConfig, Loaded, LogConfig, LogFormat, Network, Origin, Retention, Secret,
+    ServerConfig, ShutdownConfig, StoreConfig,
 };
 pub use error::StartError;
 pub use report::{Connections, Messages, ServiceReport};

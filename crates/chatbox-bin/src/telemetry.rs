@@ -5,6 +5,7 @@ use chatbox_shutdown::Phase;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,9 @@ pub(crate) const SHUTDOWN_TARGET: &str = "chatbox::shutdown";
 
 /// Between two lines about the same kind of refusal: a flood of newcomers, or of messages, must not become a flood of lines.
 const BETWEEN_LINES: Duration = Duration::from_secs(1);
+
+/// Characters of a text from a request that are logged.
+const LOGGED_CHARS: usize = 256;
 
 /// How often recorded samples are folded into histograms; until then each takes memory.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -177,6 +181,27 @@ pub(crate) fn on_refused(reason: &'static str) {
     }
 }
 
+/// Counts an upgrade from a page of a foreign origin, and logs the origin and the hosts that it was compared with.
+pub(crate) fn on_origin_refused(reason: &'static str, origin: &str, hosts: &str) {
+    static LINES: Throttle = Throttle::new();
+    counter!("chatbox_connections_refused_total", "reason" => reason).increment(1);
+    if let Some(suppressed) = LINES.pass(reason, Instant::now()) {
+        let [origin, hosts] = [origin, hosts].map(|text| text.chars().take(LOGGED_CHARS).collect::<String>());
+        tracing::info!(reason, origin, hosts, suppressed, "Refusing connections");
+    }
+}
+
+/// Warns of forwarding headers from a peer that is not a trusted proxy, at most once a minute.
+pub(crate) fn on_untrusted_proxy(peer: IpAddr) {
+    static LINES: Throttle = Throttle::every(Duration::from_secs(60));
+    if let Some(suppressed) = LINES.pass("untrusted_proxy", Instant::now()) {
+        tracing::warn!(
+            %peer, suppressed,
+            "Ignoring forwarding headers of a peer that is not in server.trusted_proxies"
+        );
+    }
+}
+
 /// Logs why a request is answered with an error, if that was not done just now. The rooms have counted it.
 pub(crate) fn on_rejected(reason: &'static str) {
     static LINES: Throttle = Throttle::new();
@@ -186,18 +211,25 @@ pub(crate) fn on_rejected(reason: &'static str) {
 }
 
 /// Lets a line of each kind through now and then, and counts those that it keeps back.
-struct Throttle(Mutex<BTreeMap<&'static str, (Instant, u64)>>);
+struct Throttle {
+    interval: Duration,
+    lines: Mutex<BTreeMap<&'static str, (Instant, u64)>>,
+}
 
 impl Throttle {
     const fn new() -> Self {
-        Self(Mutex::new(BTreeMap::new()))
+        Self::every(BETWEEN_LINES)
+    }
+
+    const fn every(interval: Duration) -> Self {
+        Self { interval, lines: Mutex::new(BTreeMap::new()) }
     }
 
     /// Whether a line of this kind may be written: if so, how many were kept back since the last one.
     fn pass(&self, kind: &'static str, now: Instant) -> Option<u64> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         match lines.get_mut(kind) {
-            Some((last, suppressed)) if now.duration_since(*last) < BETWEEN_LINES => {
+            Some((last, suppressed)) if now.duration_since(*last) < self.interval => {
                 *suppressed += 1;
                 None
             }

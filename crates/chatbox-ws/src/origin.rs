@@ -20,7 +20,10 @@ use http::header;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OriginPolicy {
-    /// The origin's host and port are those of the `Host` header. Default.
+    /// The origin's host is that of the `Host` header. Default.
+    ///
+    /// Ports are compared where the `Host` header has one. Behind a proxy that leaves the port out (nginx's `$host`), pages of every port
+    /// of the host may connect: list origins where they must not.
     #[default]
     SameHost,
     /// The origin is one of these, such as `https://chat.example` or `http://localhost:3000`.
@@ -45,6 +48,13 @@ impl OriginPolicy {
     /// Whether a request with these headers is allowed.
     #[must_use]
     pub fn allows(&self, headers: &HeaderMap) -> bool {
+        self.allows_host(headers, headers.get(header::HOST).and_then(|host| host.to_str().ok()))
+    }
+
+    /// The same for a service that knows by which hosts it was asked for, such as those that a trusted proxy forwards: for
+    /// [`SameHost`](Self::SameHost) the origin must name one of them.
+    #[must_use]
+    pub fn allows_host<'a>(&self, headers: &HeaderMap, hosts: impl IntoIterator<Item = &'a str>) -> bool {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let Some(origin) = origins.next() else { return true };
         let (Ok(origin), None) = (origin.to_str(), origins.next()) else { return false };
@@ -53,16 +63,28 @@ impl OriginPolicy {
             Self::Listed(listed) => listed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)),
             Self::SameHost => {
                 let Some((scheme, authority)) = origin.split_once("://") else { return false };
-                let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
                 let default = match scheme {
-                    "http" => ":80",
-                    "https" => ":443",
+                    "http" => "80",
+                    "https" => "443",
                     _ => return false,
                 };
-                let bare = |authority: &str| authority.strip_suffix(default).unwrap_or(authority).to_ascii_lowercase();
-                !host.is_empty() && bare(authority) == bare(host)
+                let (name, port) = split_port(authority);
+                hosts.into_iter().any(|host| {
+                    let (host, host_port) = split_port(host);
+                    !host.is_empty()
+                        && host.eq_ignore_ascii_case(name)
+                        && host_port.is_none_or(|host_port| host_port == port.unwrap_or(default))
+                })
             }
         }
+    }
+}
+
+/// A host and its port. An IPv6 address stands in brackets.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
     }
 }
 
@@ -74,7 +96,7 @@ mod tests {
     fn origins_are_checked_by_the_policy() {
         let listed = || OriginPolicy::listed(["https://chat.example", "http://localhost:3000"]);
         let same = || OriginPolicy::SameHost;
-        let cases: [(OriginPolicy, &str, &[&str], bool); 22] = [
+        let cases: [(OriginPolicy, &str, &[&str], bool); 26] = [
             (same(), "chat.example", &[], true),
             (same(), "chat.example", &["https://chat.example"], true),
             (same(), "chat.example", &["http://CHAT.example"], true),
@@ -82,7 +104,12 @@ mod tests {
             (same(), "chat.example", &["https://chat.example:443"], true),
             (same(), "localhost:8080", &["http://localhost:8080"], true),
             (same(), "[::1]:8080", &["http://[::1]:8080"], true),
-            (same(), "chat.example", &["https://chat.example:8443"], false),
+            // A proxy may leave the port out of `Host`.
+            (same(), "chat.example", &["https://chat.example:8443"], true),
+            (same(), "[::1]", &["http://[::1]:8080"], true),
+            (same(), "chat.example:80", &["https://chat.example:8443"], false),
+            (same(), "[::1]:8081", &["http://[::1]:8080"], false),
+            (same(), "", &["http://:8080"], false),
             (same(), "chat.example:8443", &["https://chat.example"], false),
             (same(), "chat.example", &["https://evil.example"], false),
             (same(), "chat.example", &["https://chat.example.evil.example"], false),

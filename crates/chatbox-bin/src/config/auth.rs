@@ -1,7 +1,7 @@
 //! Section `auth`: token keys, required claims, anonymous users, browser origins.
 
 use super::error::{ConfigError, ConfigErrorKind};
-use super::{Config, Secret, values};
+use super::{Config, Origin, Secret, values};
 use crate::auth::{AnonymousPolicy, ClaimRules, KeyRing, KeySources};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub struct AuthConfig {
     pub anonymous: Anonymous,
     /// Browser origins that may connect. Empty: the service's own host; `*`: any.
     #[serde(deserialize_with = "values::list")]
-    pub allowed_origins: Vec<String>,
+    pub allowed_origins: Vec<Origin>,
 }
 
 /// `auth.anonymous`: when a user name without a token is accepted.

@@ -1,6 +1,6 @@
 //! The checked configuration: valid as a whole, with everything that was parsed from it.
 
-use super::error::ConfigError;
+use super::error::{ConfigError, ConfigErrorKind};
 use super::store::one_of;
 use super::{Config, Loaded, Secret};
 use crate::auth::{AnonymousPolicy, KeyRing, TokenSigner};
@@ -57,7 +57,10 @@ impl Config {
     /// # Errors
     /// The first invalid value or contradiction, or a file that cannot be read. The error names the key and the value, except a secret.
     pub fn check(&self) -> Result<Checked, ConfigError> {
-        check_path_prefix(&self.path_prefix)?;
+        if self.ops_listen == Some(self.listen) && self.listen.port() != 0 {
+            return Err(ConfigError::new(["listen", "ops_listen"], ConfigErrorKind::SameAddress(self.listen)));
+        }
+        self.store.check()?;
         self.limits.check()?;
         self.heartbeat.check()?;
         self.server.check()?;
@@ -75,20 +78,10 @@ impl Config {
             token_signer: jwt_secret.map(|secret| TokenSigner { secret, rules }),
             anonymous: self.anonymous_policy(keys.is_some())?,
             keys: keys.map(Arc::new),
-            origins: OriginPolicy::listed(auth.allowed_origins.iter().cloned()),
+            origins: OriginPolicy::listed(auth.allowed_origins.iter().map(ToString::to_string)),
             plan,
             log_filter: self.log.filter()?,
             config: self.clone(),
         })
     }
-}
-
-fn check_path_prefix(prefix: &str) -> Result<(), ConfigError> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '~');
-    let shaped = prefix.is_empty() || (prefix.starts_with('/') && !prefix.ends_with('/') && !prefix.contains("//"));
-    if shaped && prefix.chars().all(plain) {
-        return Ok(());
-    }
-    let problem = "must be empty, or a path such as /chat without a slash at its end";
-    Err(ConfigError::invalid("path_prefix", prefix, problem))
 }

@@ -86,6 +86,9 @@ pub enum ConfigErrorKind {
         /// `heartbeat.timeout`.
         timeout: Duration,
     },
+    /// Two listeners on one address.
+    #[error("{0} is the address of both: the ops listener needs its own, or leave ops_listen unset")]
+    SameAddress(SocketAddr),
     /// Shutdown phases that do not fit into the grace period.
     #[error("shutdown: {0}")]
     Shutdown(chatbox_shutdown::Error),

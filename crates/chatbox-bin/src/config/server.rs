@@ -1,8 +1,7 @@
 //! Section `server`: worker threads and trusted proxies.
 
 use super::error::{ConfigError, ConfigErrorKind};
-use super::values;
-use ipnet::IpNet;
+use super::{Network, values};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -17,7 +16,7 @@ const MAX_WORKERS: usize = 1_024;
 pub struct ServerConfig {
     /// Networks, such as `10.0.0.0/8`, of the proxies whose `X-Forwarded-For` is believed. Only logs show the client's address.
     #[serde(deserialize_with = "values::list")]
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Vec<Network>,
     /// Threads that serve connections, 1 to 1,024. Default: one for each processor that the process may use. Not used by an embedded
     /// service, which runs on its program's runtime.
     #[serde(deserialize_with = "values::optional_number")]

@@ -38,6 +38,13 @@ impl Default for StoreConfig {
 }
 
 impl StoreConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        match self.retention {
+            Retention::For(keep) => values::positive("store.retention", keep),
+            Retention::Forever => Ok(()),
+        }
+    }
+
     /// The URL, read from its file where there is one.
     pub(super) fn resolved_url(&self) -> Result<Secret, ConfigError> {
         let default = Self::default().url;

@@ -54,7 +54,10 @@ fn text_keys_take_values_that_look_like_numbers_or_booleans() {
 #[test]
 fn lists_durations_and_optional_numbers_are_parsed_in_every_layer() {
     let read = |key: &str, value: &str| read(&[], &[(key, value)]).map(|loaded| loaded.config);
-    let origins = |value: &str| read("auth.allowed_origins", value).unwrap().auth.allowed_origins;
+    let origins = |value: &str| {
+        let config = read("auth.allowed_origins", value).unwrap();
+        config.auth.allowed_origins.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
     assert_eq!(origins("*"), ["*"]);
     assert_eq!(origins("https://a, https://b,"), ["https://a", "https://b"]);
     assert_eq!(origins(r#"["https://a","https://b"]"#), ["https://a", "https://b"]);
@@ -67,6 +70,45 @@ fn lists_durations_and_optional_numbers_are_parsed_in_every_layer() {
     assert_eq!(read("server.workers", "3").unwrap().server.workers.unwrap().get(), 3);
     assert_eq!(read("store.retention", "30d").unwrap().store.retention, Retention::For(seconds(30 * 86_400)));
     assert_eq!(read("store.retention", "forever").unwrap().store.retention, Retention::Forever);
+}
+
+#[test]
+fn an_address_that_cannot_be_listened_on_is_refused_with_what_to_write() {
+    for (text, said) in [
+        ("localhost", "names are not resolved: write 127.0.0.1:8080, or [::1]:8080 for IPv6"),
+        ("localhost:9000", "names are not resolved: write 127.0.0.1:9000, or [::1]:9000 for IPv6"),
+        (":9000", "write 127.0.0.1:9000 for this machine only, 0.0.0.0:9000 for IPv4, or [::]:9000 for both"),
+        ("*:9000", "write 127.0.0.1:9000 for this machine only"),
+        ("9000", "write 127.0.0.1:9000 for this machine only"),
+        ("0.0.0.0", "write 0.0.0.0:8080"),
+        ("http://0.0.0.0:9000/", "write 0.0.0.0:9000"),
+        ("::1:9000", "write [::1]:9000"),
+        ("::", "write [::]:8080"),
+        ("[::]", "write [::]:8080"),
+        ("127.0.0.1:99999", "write 127.0.0.1:8080"),
+        ("chat.example:80", "names are not resolved: write an IP address and a port, such as 127.0.0.1:80"),
+        ("300.0.0.1:80", "expected an IP address and a port, such as 127.0.0.1:8080"),
+    ] {
+        for key in ["listen", "ops_listen"] {
+            let error = read(&[], &[(key, text)]).unwrap_err();
+            assert!(error.starts_with(&format!("{key}: invalid value {text:?}: {said}")), "{error}");
+        }
+    }
+    let config = read(&[("CHATBOX_LISTEN", "[::1]:9000"), ("CHATBOX_OPS_LISTEN", "0.0.0.0:1")], &[]).unwrap().config;
+    assert_eq!((&*config.listen.to_string(), &*config.ops_listen.unwrap().to_string()), ("[::1]:9000", "0.0.0.0:1"));
+}
+
+#[test]
+fn a_path_prefix_is_normalised_or_refused() {
+    let prefix = |text| read(&[("CHATBOX_PATH_PREFIX", text)], &[]).map(|loaded| loaded.config.path_prefix);
+    for (text, normalised) in [("/", ""), ("/chat", "/chat"), ("/chat/", "/chat"), ("/a/b-c_d.e~f/", "/a/b-c_d.e~f")] {
+        assert_eq!(prefix(text).as_deref(), Ok(normalised));
+    }
+    for text in ["chat", "//", "/a//b", "/a/../b", "/./a", "/a b", "/ä", "/{room}", "/a?b", "http://x/chat"] {
+        let error = prefix(text).unwrap_err();
+        let said = format!("path_prefix: invalid value {text:?}: must be empty, or a path such as /chat");
+        assert!(error.starts_with(&said), "{error}");
+    }
 }
 
 #[test]

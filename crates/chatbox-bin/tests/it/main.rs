@@ -16,6 +16,7 @@ mod http;
 mod http_ends;
 mod limits;
 mod log;
+mod origins;
 mod phases;
 mod protocol;
 mod refusals;

@@ -57,6 +57,15 @@ async fn a_bad_flag_is_named_with_its_value_and_source() {
         ("server.workers=0", r#"server.workers: invalid value "0": expected a whole number, at least 1"#),
         ("server.workers=2000", "server.workers: 2000 is more than 1024"),
         ("limits.rooms_per_minute=0", "limits.rooms_per_minute: invalid value 0: expected a whole number, at least 1"),
+        ("store.retention=0s", "store.retention: must be more than 0"),
+        (
+            "auth.allowed_origins=https://a.example, chat.example",
+            r#"auth.allowed_origins: invalid value "https://a.example, chat.example": "chat.example" has no scheme: write https://chat.example"#,
+        ),
+        (
+            "server.trusted_proxies=10.0.0.1:80",
+            r#"server.trusted_proxies: invalid value "10.0.0.1:80": "10.0.0.1:80" has a port"#,
+        ),
         ("store.url_file=none", "store.url_file: cannot read none: No such file or directory"),
         (
             "store.url=postgres://hunter2-hunter2@db",
@@ -130,6 +139,13 @@ async fn settings_that_contradict_each_other_are_named_with_both_sources() {
         line,
         "auth.jwt_secret and auth.jwt_secret_file are both set: set one of them \
          (environment: CHATBOX_AUTH__JWT_SECRET, command line: auth.jwt_secret_file)"
+    );
+    let setup = Setup::bare().env("CHATBOX_LISTEN", "127.0.0.1:8080").set("ops_listen=127.0.0.1:8080");
+    let line = refused(&setup, &setup.run(&[]).await, 2, &[]);
+    assert_eq!(
+        line,
+        "listen and ops_listen: 127.0.0.1:8080 is the address of both: the ops listener needs its own, or leave ops_listen \
+         unset (environment: CHATBOX_LISTEN, command line: ops_listen)"
     );
     let setup = Setup::bare().args(["--store", "memory:"]).set("store.url_file=url").file("url", "memory:");
     let line = refused(&setup, &setup.run(&[]).await, 2, &["url"]);
