@@ -1,6 +1,6 @@
 //! An axum service with both probes under a prefix, and a dependency that comes and goes.
 //!
-//! Run it, then watch `curl -i http://127.0.0.1:8080/demo/readyz` for half a minute.
+//! Run it, and watch `curl -i http://127.0.0.1:8080/demo/readyz` for half a minute.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ async fn main() -> std::io::Result<()> {
     let started = Instant::now();
     let health = Health::builder()
         .gate(gate.clone())
-        .check("tide", move || async move {
+        .check("tide", async move || {
             match started.elapsed().as_secs() % 20 {
                 0..10 => Ok(()),
                 10..15 => Err("the tide is out"),

@@ -1,11 +1,11 @@
-//! The readiness gate: a service's own word on whether it wants traffic.
+//! The readiness gate: a switch with which the service makes itself not ready.
 
 use tokio::sync::watch;
 
-/// A shared switch with the name of the phase the service is in.
+/// A shared switch for readiness, with the name of the service's phase.
 ///
-/// Clones share one state. While the gate is closed the service is not ready, whatever its checks
-/// say; probes that are waiting for a check at that moment answer at once.
+/// Clones share one state. While the gate is closed, the service is not ready, whatever its checks
+/// report; probes that are waiting for a check when it closes are answered at once.
 ///
 /// ```
 /// use chatbox_health::Gate;
@@ -29,12 +29,12 @@ impl Gate {
         Self { position: watch::Sender::new(closed) }
     }
 
-    /// Lets the checks decide from here on.
+    /// Opens the gate: from now on readiness depends on the checks.
     pub fn open(&self, phase: &'static str) {
         self.position.send_replace(Position { open: true, phase });
     }
 
-    /// Makes the service not ready. Also moves a closed gate on to its next phase.
+    /// Closes the gate: the service is not ready. On a closed gate, changes only the phase.
     pub fn close(&self, phase: &'static str) {
         self.position.send_replace(Position { open: false, phase });
     }
@@ -50,12 +50,12 @@ impl Gate {
         self.position().phase
     }
 
-    /// Both halves of the state at one instant.
+    /// The state at one instant.
     pub(crate) fn position(&self) -> Position {
         *self.position.borrow()
     }
 
-    /// Waits until the gate is closed, and says how; at once if it is. Cancel-safe.
+    /// Resolves when the gate is closed, at once if it is. Cancel-safe.
     pub(crate) async fn closed(&self) -> Position {
         let mut position = self.position.subscribe();
         *position.wait_for(|position| !position.open).await.expect("`self` keeps the sender alive")

@@ -1,4 +1,4 @@
-//! The health of a service: its gate and its checks, asked together.
+//! The health of a service: its gate and its checks as one answer.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,9 +12,9 @@ use axum::routing::get;
 
 use crate::gate::Position;
 use crate::probe::Probe;
-use crate::{Check, Gate, Hysteresis, Readiness, Status};
+use crate::{BoxError, Check, Gate, Hysteresis, Readiness, State, Status, with_state};
 
-/// Answers whether the service is alive and whether it wants traffic.
+/// The health of a service: whether it is alive, and whether it is ready for traffic.
 ///
 /// Clones share the gate, the checks and their cached results.
 #[derive(Clone)]
@@ -31,14 +31,14 @@ impl Health {
         Builder { gate, checks: BTreeMap::new(), timeout: Duration::from_secs(2), cache: Duration::from_millis(500) }
     }
 
-    /// Asks the gate and every check.
+    /// The status of the gate and of every check.
     ///
-    /// Checks whose results are still cached are not run; the others run at the same time, each
-    /// once for all who are asking. While the gate is closed nothing is run or waited for, and the
-    /// checks are shown as last known; that holds from the moment the gate closes, also for calls
-    /// that are waiting already.
+    /// Checks whose results are still cached are not run. The others run at the same time, each once
+    /// for all concurrent callers, and at most for their timeout. While the gate is closed, no check is
+    /// run or waited for, and the last known results are shown; that includes calls that are waiting
+    /// when the gate closes.
     ///
-    /// Cancel-safe: runs go on without their callers, and their results are cached.
+    /// Cancel-safe: a run does not end with its caller, and its result is cached.
     ///
     /// # Panics
     ///
@@ -51,7 +51,7 @@ impl Health {
             }
         };
         let position = tokio::select! {
-            biased; // With the gate closed, `refreshed` must not even begin.
+            biased; // With the gate closed, `refreshed` must not begin.
             closed = self.gate.closed() => closed,
             () = refreshed => self.gate.position(),
         };
@@ -82,8 +82,8 @@ impl fmt::Debug for Health {
     }
 }
 
-/// Puts a [`Health`] together.
-#[must_use]
+/// Builds a [`Health`].
+#[must_use = "a builder does nothing until it is built"]
 pub struct Builder {
     gate: Gate,
     checks: BTreeMap<Cow<'static, str>, (Hysteresis, Box<dyn Check>)>,
@@ -108,7 +108,7 @@ impl Builder {
         self.check_with(name, Hysteresis::default(), check)
     }
 
-    /// Adds a check that says itself how many failures in a row make it not ready.
+    /// Adds a check with its own number of failures in a row that make it not ready.
     ///
     /// # Panics
     ///
@@ -125,21 +125,40 @@ impl Builder {
         self
     }
 
-    /// How long each run of a check may take. Default: 2 s. It bounds how long a readiness probe
-    /// takes, so it belongs below the `timeoutSeconds` of whoever probes.
+    /// Adds a check that keeps state from one run to the next: see [`with_state`].
+    ///
+    /// # Panics
+    ///
+    /// When a check of that name was added already.
+    pub fn check_with_state<S, F, Fut, E>(self, name: impl Into<Cow<'static, str>>, state: S, check: F) -> Self
+    where
+        S: Send + 'static,
+        F: FnOnce(State<S>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        self.check(name, with_state(state, check))
+    }
+
+    /// How long each run of a check may take. Default: 2 s.
+    ///
+    /// It bounds how long a readiness probe takes, so it should be shorter than the prober's own
+    /// timeout (`timeoutSeconds` in Kubernetes).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long a result, good or bad, is used again, counted from the completion of its run.
-    /// Default: 500 ms. Zero: only callers that wait at the same time share a run.
+    /// How long a result, good or bad, is reused, counted from the end of its run. Default: 500 ms.
+    ///
+    /// It bounds how many runs frequent probes cause, and delays the report of an outage by as much.
+    /// With zero, only concurrent callers share a run.
     pub fn cache(mut self, cache: Duration) -> Self {
         self.cache = cache;
         self
     }
 
-    /// Nothing is run before the first probe.
+    /// The finished [`Health`]. No check runs before the first probe.
     pub fn build(self) -> Health {
         let probe =
             |(hysteresis, check)| Arc::new(Probe::new(check, hysteresis, self.timeout, self.cache, self.gate.clone()));

@@ -3,17 +3,16 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// How many failures in a row a check that was passing may have before it is not ready, and how soon it is run again
-/// meanwhile.
+/// How many failures in a row make a ready check not ready, and how soon it is run again meanwhile.
 ///
-/// A check that has never passed, or is not ready, is judged by each run alone: one failure keeps it there, and one
-/// success makes it ready. A check that is ready stays so until [`failure_threshold`](Self::failure_threshold) runs in a
-/// row have failed. The runs after the first failure wait for nobody to ask: each begins
-/// [`retry_after`](Self::retry_after) after the last one ended, unless the gate is closed.
+/// A check that is not ready, or has never passed, follows its latest run: one success makes it ready.
+/// A ready check stays ready until [`with_failure_threshold`](Self::with_failure_threshold) runs in a row have
+/// failed. After the first failure, further runs need no probe: each begins
+/// [`with_retry_after`](Self::with_retry_after) after the last one ended, unless the gate is closed.
 ///
 /// ```
 /// use chatbox_health::{Health, Hysteresis};
-/// # let (ping, lag) = (|| async { std::io::Result::Ok(()) }, || async { std::io::Result::Ok(()) });
+/// # let (ping, lag) = (async || std::io::Result::Ok(()), async || std::io::Result::Ok(()));
 ///
 /// let health = Health::builder()
 ///     .check("database", ping) // not ready after two failures in a row
@@ -21,33 +20,52 @@ use std::time::Duration;
 ///     .build();
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "pass it to Builder::check_with"]
 pub struct Hysteresis {
-    /// Failures in a row that make a ready check not ready. Default: 2.
-    pub failure_threshold: NonZeroU32,
-    /// The pause between a failure and the next run, while the check is still ready. Default: 250 ms.
-    pub retry_after: Duration,
-    /// How long those further runs may take, at most the timeout of the check. Default: 1 s, which is less than the
-    /// first run may take: so two of them fit into 5 s with everything else.
-    pub retry_timeout: Duration,
+    pub(crate) failure_threshold: NonZeroU32,
+    pub(crate) retry_after: Duration,
+    pub(crate) retry_timeout: Duration,
 }
 
 impl Hysteresis {
-    /// None: a check is what its latest run says. For checks that smooth by themselves, or must not be believed for
-    /// longer.
+    /// No hysteresis: a check is what its latest run says. For checks that are smooth by themselves, or
+    /// whose failure must count at once.
     pub const NONE: Self = Self {
         failure_threshold: NonZeroU32::MIN,
         retry_after: Duration::from_millis(250),
         retry_timeout: Duration::from_secs(1),
     };
+
+    /// Failures in a row that make a ready check not ready. Default: 2.
+    ///
+    /// More of them hide longer outages; one lets a single slow ping take the service out of rotation.
+    pub const fn with_failure_threshold(mut self, failures: NonZeroU32) -> Self {
+        self.failure_threshold = failures;
+        self
+    }
+
+    /// The pause between a failure and the next run while the check is still ready. Default: 250 ms.
+    pub const fn with_retry_after(mut self, pause: Duration) -> Self {
+        self.retry_after = pause;
+        self
+    }
+
+    /// How long these further runs may take, at most the timeout of the check. Default: 1 s.
+    ///
+    /// That is less than the first run may take, so that an outage is reported within 5 s.
+    pub const fn with_retry_timeout(mut self, timeout: Duration) -> Self {
+        self.retry_timeout = timeout;
+        self
+    }
 }
 
 impl Default for Hysteresis {
     fn default() -> Self {
-        Self { failure_threshold: NonZeroU32::MIN.saturating_add(1), ..Self::NONE }
+        Self::NONE.with_failure_threshold(NonZeroU32::MIN.saturating_add(1))
     }
 }
 
-/// What the runs of a check amount to.
+/// The status of a check that follows from its runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
     ready: bool,

@@ -10,7 +10,7 @@ mod mongo;
 mod probe;
 mod readiness;
 
-pub use check::{BoxError, Check, CheckError};
+pub use check::{BoxError, Check, CheckError, State, with_state};
 pub use gate::Gate;
 pub use health::{Builder, Health};
 pub use hysteresis::Hysteresis;

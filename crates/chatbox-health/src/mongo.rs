@@ -10,29 +10,29 @@ use mongodb::options::ClientOptions;
 
 use crate::{BoxError, Check};
 
-/// Passes while the primary of a MongoDB deployment answers `{ping: 1}`.
+/// A check that passes while the primary of a MongoDB deployment answers `{ping: 1}`.
 ///
-/// The ping has no time limit of its own; the one of [`Health`](crate::Health) ends it, which
-/// matters: on a pooled connection the driver would wait for a frozen server for a long time.
-/// The errors say what kind of failure it was and nothing else: the driver's own texts name the
-/// members of the deployment, and can quote a malformed connection string.
+/// The ping has no time limit of its own. The timeout of [`Health`](crate::Health) ends it: on a
+/// pooled connection the driver waits long for a server that is frozen. The error names only the kind
+/// of failure, because the driver's texts contain the addresses of the deployment and can quote a
+/// malformed connection string.
 #[derive(Clone, Debug)]
 pub struct MongoPing {
     client: Client,
 }
 
 impl MongoPing {
-    /// Pings through a client that the service has anyway.
+    /// Pings through the service's own client.
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 
-    /// Pings through a client of its own that notices failures fast: where the connection string
-    /// sets nothing else, connecting and selecting a server take at most 1 s, and the members are
-    /// looked at every second. That lets the check name the failure within its default timeout.
+    /// Pings through a separate client that detects failures fast.
     ///
-    /// Returns without waiting for a server. `mongodb+srv` is looked up in the DNS first; it needs
-    /// the driver's feature `dns-resolver`.
+    /// Unless the connection string sets other values, connecting and server selection take at most
+    /// 1 s, and the servers are monitored every second, so that the check can name the failure within
+    /// its default timeout. Returns without waiting for a server; `mongodb+srv` needs a DNS lookup
+    /// first, and the driver's feature `dns-resolver`.
     ///
     /// # Errors
     ///
@@ -59,11 +59,11 @@ impl Check for MongoPing {
     }
 }
 
-/// Why a connection string cannot be used. Quotes no part of it, and has no source that does.
+/// Why a connection string cannot be used. Neither it nor its sources quote the string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// It is malformed, or contradicts itself, or asks for what the driver was built without.
+    /// It is malformed or contradictory, or needs a feature that the driver was built without.
     #[error("the MongoDB connection string is not valid")]
     InvalidUri,
     /// The name in a `mongodb+srv` string was not found in the DNS.

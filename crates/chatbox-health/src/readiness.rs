@@ -1,4 +1,4 @@
-//! The answer of a readiness probe, as a value and as an HTTP response.
+//! The answer of a readiness probe as a value and as an HTTP response.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::CheckError;
 
-/// Whether the service wants traffic, and why not.
+/// Whether the service is ready for traffic, and which check is the reason if it is not.
 ///
 /// As an HTTP response: 200 when ready, else 503, with this value as JSON and
 /// `Cache-Control: no-store`.
@@ -21,12 +21,12 @@ pub struct Readiness {
     pub status: Status,
     /// The phase that the gate is in.
     pub phase: &'static str,
-    /// What is known of each check, by name.
+    /// The latest result of each check, by name.
     pub checks: BTreeMap<Cow<'static, str>, CheckReport>,
 }
 
 impl Readiness {
-    /// Whether the service wants traffic.
+    /// Whether the service is ready for traffic.
     pub fn is_ready(&self) -> bool {
         self.status == Status::Ready
     }
@@ -42,8 +42,9 @@ impl IntoResponse for Readiness {
     }
 }
 
-/// The verdict on the service or on one check.
+/// The status of the service or of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub enum Status {
     /// Serializes as `"ready"`.
     #[serde(rename = "ready")]
@@ -59,17 +60,17 @@ impl Status {
     }
 }
 
-/// What is known of one check.
+/// The latest result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CheckReport {
-    /// Whether the check counts as passing: by its latest run, or because too few have failed in a
-    /// row ([`Hysteresis`](crate::Hysteresis)).
+    /// Ready if the latest run passed, or if too few runs have failed in a row
+    /// ([`Hysteresis`](crate::Hysteresis)).
     pub status: Status,
-    /// How long its latest run took, in whole milliseconds; absent before its first run has ended.
+    /// The duration of the latest run in whole milliseconds; absent before the first has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
-    /// Why its latest run did not pass; absent when it did. A check that is still ready can have one.
+    /// Why the latest run did not pass; absent if it did. A check that is still ready can have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<CheckError>,
 }

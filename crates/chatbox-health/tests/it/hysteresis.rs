@@ -1,4 +1,4 @@
-//! One failure does not make a service not ready, and a dependency that is gone does so in time: in paused time.
+//! A single failure does not change readiness, and an outage is reported in time: in paused time.
 
 use std::io;
 use std::num::NonZeroU32;
@@ -15,7 +15,7 @@ use crate::support::{error_of, settle};
 
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
-/// What one run of the check comes to, and after how long.
+/// The result of one run of the check, and its duration.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     passes: bool,
@@ -27,7 +27,7 @@ const FAILS: Run = Run { passes: false, takes: Duration::ZERO };
 /// Longer than any timeout.
 const HANGS: Run = Run { passes: true, takes: Duration::from_secs(3600) };
 
-/// A dependency that does what it is told at the moment, and counts.
+/// A dependency whose behaviour the test sets, and which counts the runs.
 #[derive(Clone)]
 struct Dependency {
     now: Arc<Mutex<Run>>,
@@ -68,7 +68,7 @@ fn open() -> Gate {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_failure_is_shown_but_does_not_flip_and_is_looked_into_although_nobody_asks() {
+async fn one_failure_is_shown_but_does_not_flip_and_the_check_is_run_again_without_a_probe() {
     for failure in [FAILS, HANGS] {
         let dependency = Dependency::new(PASSES);
         let health = dependency.health(&open(), Hysteresis::default());
@@ -79,7 +79,7 @@ async fn one_failure_is_shown_but_does_not_flip_and_is_looked_into_although_nobo
         assert!(suspect.is_ready());
         assert!(error_of(&suspect, "mongodb").is_some());
         dependency.becomes(PASSES);
-        // Asked within the pause, it does not run at once: what failed a moment ago would fail again.
+        // A probe within the pause starts no run.
         assert_eq!((health.readiness().await, dependency.runs()), (suspect, 2));
         sleep(RETRY_AFTER).await;
         settle().await;
@@ -92,7 +92,7 @@ async fn one_failure_is_shown_but_does_not_flip_and_is_looked_into_although_nobo
 async fn failures_in_a_row_flip_and_one_success_flips_back() {
     let threshold = NonZeroU32::new(4).unwrap();
     let dependency = Dependency::new(PASSES);
-    let health = dependency.health(&open(), Hysteresis { failure_threshold: threshold, ..Hysteresis::default() });
+    let health = dependency.health(&open(), Hysteresis::default().with_failure_threshold(threshold));
     assert!(health.readiness().await.is_ready());
     sleep(Duration::from_secs(1)).await;
     dependency.becomes(FAILS);
@@ -103,7 +103,7 @@ async fn failures_in_a_row_flip_and_one_success_flips_back() {
         assert_eq!(dependency.runs(), failures + 2, "by itself");
     }
     assert!(!health.readiness().await.is_ready());
-    // From here on it is as before: somebody has to ask.
+    // From here on only probes start runs.
     sleep(Duration::from_secs(60)).await;
     assert_eq!(dependency.runs(), 5);
     dependency.becomes(PASSES);
@@ -111,7 +111,7 @@ async fn failures_in_a_row_flip_and_one_success_flips_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_that_never_passed_or_wants_no_hysteresis_is_what_its_latest_run_says() {
+async fn a_check_that_never_passed_or_has_no_hysteresis_follows_its_latest_run() {
     let dependency = Dependency::new(FAILS);
     assert!(!dependency.health(&open(), Hysteresis::default()).readiness().await.is_ready());
     dependency.becomes(PASSES);
@@ -158,8 +158,8 @@ async fn a_gate_that_closes_meanwhile_starts_no_second_try() {
     assert!(!health.readiness().await.is_ready());
 }
 
-/// Probes every `period`, from before the dependency becomes `dead` until a probe is answered that the service is not
-/// ready. Returns how long after the death that was.
+/// Probes every `period`, from before the dependency becomes `dead` until a probe is answered with not ready. Returns the
+/// time from the failure to that answer.
 async fn told_after(period: Duration, dead: Run, dies_after: Duration) -> Duration {
     let dependency = Dependency::new(PASSES);
     let health = dependency.health(&open(), Hysteresis::default());
@@ -170,7 +170,7 @@ async fn told_after(period: Duration, dead: Run, dies_after: Duration) -> Durati
         dependency.becomes(dead);
     });
     loop {
-        // A prober does not wait for the last answer.
+        // A prober does not wait for the previous answer.
         let health = health.clone();
         probes.spawn(async move { health.readiness().await.is_ready() });
         let next = sleep(period);
@@ -202,7 +202,7 @@ proptest! {
         prop_assert!(told <= bound, "{told:?}");
     }
 
-    /// Whatever else passes or fails: never not ready unless two runs in a row failed.
+    /// The service is never not ready unless two runs in a row failed.
     #[test]
     fn single_failures_never_flip(
         runs in prop::collection::vec((any::<bool>(), 0u64..3_000), 1..60), pause_ms in 0u64..3_000,

@@ -1,4 +1,4 @@
-//! Any sequence of events, compared with a model of what readiness means.
+//! Any sequence of events, compared with a model of readiness.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

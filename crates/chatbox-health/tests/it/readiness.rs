@@ -211,7 +211,7 @@ async fn closing_the_gate_answers_probes_that_wait_for_a_check() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panicking_check_fails_and_may_pass_the_next_time() {
-    let runs = AtomicUsize::new(0);
+    let runs = Arc::new(AtomicUsize::new(0));
     let health = Health::builder()
         .check("fragile", move || {
             let run = runs.fetch_add(1, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! A check under the test's control, and short ways to ask.
+//! A check that the test controls, and helpers for reading answers.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use chatbox_health::{BoxError, Check, Readiness};
 use tokio::sync::Semaphore;
 
-/// A check whose runs end when, and how often, the test says so.
+/// A check whose runs wait for the test.
 #[derive(Clone)]
 pub(crate) struct Held {
     runs: Arc<AtomicUsize>,
@@ -41,7 +41,7 @@ impl Check for Held {
     }
 }
 
-/// Polls once, as a task would that is then not scheduled for a while.
+/// Polls once, like a task that is not scheduled again for a while.
 pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
