@@ -16,12 +16,18 @@ pub(crate) struct Handle {
 
 impl Handle {
     /// Asks the store for a room's span, within [`Options::store_timeout`](crate::Options::store_timeout). If the store has `wanted`, the
-    /// room's head has reached it afterwards. Cancel safe.
+    /// room's head has reached it afterwards. If the log was replaced, the room has started over. Cancel safe.
     pub(crate) async fn refresh(&self, room: &Arc<Room>, wanted: u64) -> Result<(), StoreError> {
+        let store = &self.context.store;
         let refreshed = async {
-            let span = self.context.store.span(room.name()).await?;
-            let newest = room.load(span).max(span.head.min(wanted));
-            if newest > room.head() { self.queue.catch_up(room, newest).await } else { Ok(()) }
+            // Before the store is asked: the head is known to be stored, and the span is not older than the epoch.
+            let (generation, known, epoch) = (room.generation(), room.head(), store.epoch());
+            let span = store.span(room.name()).await?;
+            if span.head < known || room.epoch().is_some_and(|loaded| loaded != epoch) {
+                return self.queue.catch_up(room, None).await;
+            }
+            let newest = room.load(generation, span, epoch).max(span.head.min(wanted));
+            if newest > room.head() { self.queue.catch_up(room, Some(newest)).await } else { Ok(()) }
         };
         self.context.in_time(refreshed).await
     }

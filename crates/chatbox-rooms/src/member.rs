@@ -3,14 +3,15 @@
 mod joining;
 
 use crate::handle::Handle;
+use crate::replay::Replay;
 use crate::rooms::Rooms;
 use crate::subscription::Subscription;
-use crate::wire::history_gone;
+use crate::wire::{history_gone, joined};
 use chatbox_core::{Batch, Closing, Connection, Source};
 use chatbox_protocol::{ClientMessage, Disconnect, ErrorCode, ServerMessage};
 use joining::Joining;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -51,10 +52,10 @@ impl Member {
 
     /// Ready when the next message can be handled. Drives a `join` that waits for the store.
     pub fn poll_ready(&mut self, connection: &Arc<Connection>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(joining) = &mut self.joining else { return Poll::Ready(()) };
-        let Poll::Ready(loaded) = joining.poll(cx) else { return Poll::Pending };
-        if let Some(joining) = self.joining.take() {
-            match loaded {
+        while let Some(joining) = &mut self.joining {
+            let refreshed = ready!(joining.poll(cx));
+            let Some(joining) = self.joining.take() else { break };
+            match refreshed {
                 Ok(()) => self.enter(connection, *joining),
                 Err(error) => {
                     tracing::debug!(room = &**joining.room().name(), %error, "cannot load room");
@@ -118,13 +119,13 @@ impl Member {
             return self.rate_limit(connection, "too many different rooms", Some(room), id, retry_after);
         }
         match message {
-            ClientMessage::Join { after, last, .. } => self.join(connection, room, *after, *last),
+            ClientMessage::Join { .. } => self.join(connection, room, Replay::of(message)),
             ClientMessage::Leave { .. } => self.leave(connection, room),
             ClientMessage::Send { id, body, .. } => self.submit(connection, room, id.as_str(), body),
         }
     }
 
-    fn join(&mut self, connection: &Arc<Connection>, room: &str, after: Option<u64>, last: Option<u64>) {
+    fn join(&mut self, connection: &Arc<Connection>, room: &str, replay: Replay) {
         if self.position(room).is_some() {
             return self.refuse(connection, ErrorCode::BadMessage, "already joined", Some(room), None);
         }
@@ -132,7 +133,7 @@ impl Member {
             let message = "too many rooms joined at the same time";
             return self.refuse(connection, ErrorCode::TooManyRooms, message, Some(room), None);
         }
-        let joining = Joining::new(&self.handle, room, after, last);
+        let joining = Joining::new(&self.handle, room, replay);
         if joining.is_ready() {
             self.enter(connection, joining);
         } else {
@@ -142,22 +143,19 @@ impl Member {
 
     /// Enters a loaded room. The answer is consistent with one moment.
     fn enter(&mut self, connection: &Arc<Connection>, joining: Joining) {
-        let mut begin = None;
-        let subscription = Subscription::enter(&self.handle.context, Arc::clone(joining.room()), connection, |span| {
-            begin = Some((span, joining.begin(span)));
-            joining.begin(span).unwrap_or(span.head)
-        });
-        let room = joining.room().name();
-        let Some((span, Ok(cursor))) = begin else {
-            let message = "`after` lies beyond the newest message of the room";
-            return self.refuse(connection, ErrorCode::BadMessage, message, Some(room), None);
+        let context = &self.handle.context;
+        let entered = Subscription::enter(&self.handle, joining.room(), connection, joining.replay());
+        let Some((subscription, snapshot, history_is_gone)) = entered else {
+            // Its log is being replaced.
+            self.joining = Some(Box::new(joining.again(&self.handle)));
+            return;
         };
-        if joining.after().is_some_and(|after| after < cursor) {
-            self.handle.context.metrics.refused(ErrorCode::HistoryGone.as_str());
-            self.handle.context.send(connection, &history_gone(room));
+        let room = joining.room().name();
+        if history_is_gone {
+            context.metrics.refused(ErrorCode::HistoryGone.as_str());
+            context.send(connection, &history_gone(room));
         }
-        let joined = ServerMessage::joined(&**room, span.head, span.first, None);
-        self.handle.context.send(connection, &joined);
+        context.send(connection, &joined(room, &snapshot));
         self.change_subscriptions(|subscriptions| {
             subscriptions.reserve_exact(1);
             subscriptions.push(subscription);
@@ -230,7 +228,7 @@ impl Source for Member {
             for at in 0..self.subscriptions.len() {
                 let subscription = &mut self.subscriptions[at];
                 let reads = subscription.is_reading();
-                denied |= subscription.pull(&self.handle.context, cx, batch, reads || readers == 0).is_denied();
+                denied |= subscription.pull(&self.handle, cx, batch, reads || readers == 0).is_denied();
                 readers = readers - usize::from(reads) + usize::from(subscription.is_reading());
                 if batch.is_full() {
                     self.subscriptions.rotate_left(at + 1);

@@ -1,5 +1,6 @@
 //! Reads of a room's log.
 
+use crate::room::Room;
 use chatbox_store::{Store, StoreError, Stored};
 
 /// What a read after a given `seq` found.
@@ -9,17 +10,22 @@ pub(crate) enum Page {
     Messages(Vec<Stored>),
     /// No messages: those up to this `seq`, which is greater than the given one, were removed.
     Removed(u64),
-    /// Neither messages nor a sign that there were any.
+    /// No messages: the log ends at the given `seq`, or does not show what follows.
     Empty,
+    /// No messages: the log ends before the room's head.
+    Behind,
 }
 
 /// Reads at most `limit` messages after `after`.
-pub(crate) async fn read(store: &dyn Store, room: &str, after: u64, limit: usize) -> Result<Page, StoreError> {
-    let page = store.read(room, after, limit).await?;
-    let removed = page.removed_to(after);
-    Ok(if page.messages.is_empty() {
-        removed.map_or(Page::Empty, Page::Removed)
-    } else {
+pub(crate) async fn read(store: &dyn Store, room: &Room, after: u64, limit: usize) -> Result<Page, StoreError> {
+    // Known to be stored before the store is asked.
+    let known = room.head().max(after);
+    let page = store.read(room.name(), after, limit).await?;
+    Ok(if !page.messages.is_empty() {
         Page::Messages(page.messages)
+    } else if page.head < known {
+        Page::Behind
+    } else {
+        page.removed_to(after).map_or(Page::Empty, Page::Removed)
     })
 }

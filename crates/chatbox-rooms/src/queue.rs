@@ -22,11 +22,12 @@ pub(crate) struct Submission {
     pub(crate) due: Instant,
 }
 
-/// A request that a room's head reach `up_to`, which the store is known to have.
+/// A request to bring a room up to date.
 #[derive(Debug)]
 pub(crate) struct CatchUp {
     pub(crate) room: Arc<Room>,
-    pub(crate) up_to: u64,
+    /// A `seq` that the store is known to have. `None`: up to whatever the store has, and whether that is less than this process has.
+    pub(crate) up_to: Option<u64>,
     pub(crate) done: oneshot::Sender<Result<(), StoreError>>,
 }
 
@@ -78,8 +79,8 @@ impl SubmitQueue {
         })
     }
 
-    /// Waits until the room's head has reached `up_to`. Cancel safe.
-    pub(crate) async fn catch_up(&self, room: &Arc<Room>, up_to: u64) -> Result<(), StoreError> {
+    /// Waits until the room is up to date. Cancel safe; the request stays.
+    pub(crate) async fn catch_up(&self, room: &Arc<Room>, up_to: Option<u64>) -> Result<(), StoreError> {
         let (done, caught_up) = oneshot::channel();
         let request = CatchUp { room: Arc::clone(room), up_to, done };
         self.requests.send(request).await.map_err(|_| StoreError::Closed)?;

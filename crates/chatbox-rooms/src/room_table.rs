@@ -1,6 +1,7 @@
 //! The rooms in memory: looked up by name, forgotten when unused.
 
-use crate::room::{RingBudget, Room};
+use crate::ring_budget::RingBudget;
+use crate::room::Room;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

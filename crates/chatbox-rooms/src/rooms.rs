@@ -5,7 +5,7 @@ use crate::handle::Handle;
 use crate::metrics::{Metrics, Totals};
 use crate::options::Options;
 use crate::queue;
-use crate::room::RingBudget;
+use crate::ring_budget::RingBudget;
 use crate::room_limits::RoomLimits;
 use crate::room_table::RoomTable;
 use crate::sequencer;

@@ -18,6 +18,7 @@ use chatbox_store::{Appended, BoxFuture, FeedEvent, StoreError};
 use feed::FeedReader;
 use pending::{MAX_BATCH, PendingAppends};
 use resync::{Found, Read, Resync};
+use std::cmp::Ordering;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -30,6 +31,9 @@ const CHECK: Duration = Duration::from_millis(100);
 
 /// The longest pause of a room between two appends.
 const MAX_BACKOFF: Duration = Duration::from_millis(50);
+
+/// For how long further rooms that start over are not logged.
+const REPLACED_LOG: Duration = Duration::from_secs(60);
 
 /// The shortest pause of a room after a conflict.
 const MIN_BACKOFF: Duration = Duration::from_millis(1);
@@ -47,6 +51,7 @@ pub(crate) async fn run(context: Arc<Context>, queue: SubmitReceiver) {
         appending: None,
         committed: Committed::default(),
         check_at: Instant::now(),
+        replaced_at: None,
         closed: false,
     }
     .run()
@@ -64,6 +69,8 @@ struct Sequencer {
     /// What the last append stored. Published once the next append is under way.
     committed: Committed,
     check_at: Instant,
+    /// When a room last started over.
+    replaced_at: Option<Instant>,
     /// The queue is closed and empty.
     closed: bool,
 }
@@ -209,8 +216,11 @@ impl Sequencer {
             }
         }
         for (mut group, head) in conflicts {
-            if head > group.room.committed() {
-                self.resync.begin(&group.room, Some(head));
+            match head.cmp(&group.room.committed()) {
+                Ordering::Greater => self.resync.begin(&group.room, Some(head)),
+                Ordering::Equal => {}
+                // The store has less than it has confirmed before.
+                Ordering::Less => self.resync.begin(&group.room, None),
             }
             // The more conflicts in a row, the shorter the pause.
             group.backoff_until = Some(now + backoff(took, group.conflicts).max(MIN_BACKOFF));
@@ -236,8 +246,26 @@ impl Sequencer {
                 false
             }
             Found::Page(Page::Empty) => true,
+            Found::Page(Page::Behind) | Found::OtherEpoch => {
+                if self.appending.as_ref().is_some_and(|appending| appending.batch.contains(&room)) {
+                    // Its answer belongs to the log as it was.
+                    return self.resync.retry(room, Instant::now());
+                }
+                self.start_over(&room);
+                false
+            }
         };
         self.resync.on_read(room, exhausted);
+    }
+
+    /// The log was replaced: the room will be loaded again.
+    fn start_over(&mut self, room: &Room) {
+        let now = Instant::now();
+        if self.replaced_at.is_none_or(|at| now - at > REPLACED_LOG) {
+            tracing::warn!(room = &**room.name(), "the store's log was replaced: rooms in use start over");
+        }
+        self.replaced_at = Some(now);
+        room.start_over(&self.context.rooms.ring_budget);
     }
 
     /// Rejects messages that have been pending for too long, and measures the feed's lag. An append that is under way is awaited even

@@ -2,24 +2,25 @@
 
 mod backfill;
 
-use crate::context::Context;
-use crate::room::Room;
-use crate::wire::history_gone;
+use crate::handle::Handle;
+use crate::replay::Replay;
+use crate::room::{Room, Snapshot};
+use crate::wire::{history_gone, joined};
 use backfill::{Backfill, Progress};
 use chatbox_core::{Batch, Connection};
-use chatbox_store::Span;
 use std::sync::Arc;
 use std::task;
 
 /// The membership of one connection in one room. It remembers one number of what was sent. Every member pays for its size.
 pub(crate) struct Subscription {
     room: Arc<Room>,
-    /// Everything up to this `seq` has been pulled.
+    /// Everything up to this `seq` of the room's generation has been pulled.
     cursor: u64,
     /// Present while the cursor is behind the ring, or the connection is closing and something is left to pull.
     backfill: Option<Box<Backfill>>,
     /// The member's slot in the room.
     slot: u32,
+    generation: u16,
     /// The connection is closing: nothing is pulled beyond the backfill's last message.
     closing: bool,
 }
@@ -40,18 +41,25 @@ impl Pulled {
 }
 
 impl Subscription {
-    /// Enters a room. `begin` returns the cursor, given the room's span at that moment.
+    /// Enters a room. Returns its state at that moment, and whether the replay is not in the log. `None` if the room is not loaded.
     pub(crate) fn enter(
-        context: &Arc<Context>,
-        room: Arc<Room>,
+        handle: &Arc<Handle>,
+        room: &Arc<Room>,
         connection: &Arc<Connection>,
-        begin: impl FnOnce(Span) -> u64,
-    ) -> Self {
-        let (slot, span) = room.enter(connection);
-        let cursor = begin(span);
-        // A member that begins behind the ring has asked for replay. One that falls behind later is slow, and counted.
-        let backfill = (!room.covers(cursor)).then(|| Box::new(Backfill::from_store(context)));
-        Self { room, cursor, backfill, slot, closing: false }
+        replay: &Replay,
+    ) -> Option<(Self, Snapshot, bool)> {
+        let (slot, snapshot) = room.enter(connection)?;
+        let (start, generation) = (replay.start(&snapshot), snapshot.generation);
+        let room = Arc::clone(room);
+        let mut entered = Self { room, cursor: start.cursor, backfill: None, slot, generation, closing: false };
+        entered.backfill = entered.replay(handle);
+        Some((entered, snapshot, start.history_gone))
+    }
+
+    /// The backfill of a member that begins at the cursor. One that begins behind the ring has asked for replay; one that falls behind
+    /// later is slow, and counted.
+    fn replay(&self, handle: &Arc<Handle>) -> Option<Box<Backfill>> {
+        (!self.room.covers(self.cursor)).then(|| Box::new(Backfill::from_store(handle)))
     }
 
     pub(crate) fn room(&self) -> &Arc<Room> {
@@ -81,25 +89,28 @@ impl Subscription {
     /// Pulls what follows the cursor from the ring, or from the store if the cursor is behind the ring and `may_read` is set.
     pub(crate) fn pull(
         &mut self,
-        context: &Arc<Context>,
+        handle: &Arc<Handle>,
         cx: &mut task::Context<'_>,
         batch: &mut Batch,
         may_read: bool,
     ) -> Pulled {
+        if self.generation != self.room.generation() && !self.start_over(handle, batch) {
+            return Pulled::All;
+        }
         let until =
             if self.closing { self.backfill.as_ref().map_or(self.cursor, |left| left.until()) } else { u64::MAX };
         while !batch.is_full() && self.cursor < self.room.head().min(until) {
-            if let Some(pulled) = self.room.pull(&mut self.cursor, until, batch) {
+            if let Some(pulled) = self.room.pull(self.generation, &mut self.cursor, until, batch) {
                 if let Some(backfill) = &mut self.backfill {
                     backfill.leave_store();
                 }
-                context.metrics.delivered.increment(pulled);
+                handle.context.metrics.delivered.increment(pulled);
                 if pulled == 0 {
                     break;
                 }
             } else if !may_read {
                 return Pulled::Denied;
-            } else if !self.pull_page(context, until, cx, batch) {
+            } else if !self.pull_page(handle, until, cx, batch) {
                 break;
             }
         }
@@ -109,10 +120,29 @@ impl Subscription {
         Pulled::All
     }
 
+    /// The log was replaced: announces it to the client and begins with the oldest message. Returns whether there may be something to pull.
+    fn start_over(&mut self, handle: &Arc<Handle>, batch: &mut Batch) -> bool {
+        self.backfill = None;
+        if self.closing {
+            // What was left before the Close is no longer there.
+            return false;
+        }
+        // The room notifies its members once it is loaded.
+        let Some(snapshot) = self.room.snapshot() else { return false };
+        (self.cursor, self.generation) = (snapshot.span.first - 1, snapshot.generation);
+        self.backfill = self.replay(handle);
+        let mut frames = Vec::new();
+        handle.context.wire.append(&history_gone(self.room.name()), &mut frames);
+        handle.context.wire.append(&joined(self.room.name(), &snapshot), &mut frames);
+        batch.push(frames.into());
+        true
+    }
+
     /// Pulls from a page of the store. Returns whether there may be more at once.
-    fn pull_page(&mut self, context: &Arc<Context>, until: u64, cx: &mut task::Context<'_>, batch: &mut Batch) -> bool {
+    fn pull_page(&mut self, handle: &Arc<Handle>, until: u64, cx: &mut task::Context<'_>, batch: &mut Batch) -> bool {
+        let context = &handle.context;
         let backfill = self.backfill.get_or_insert_default();
-        if backfill.enter_store(context) {
+        if backfill.enter_store(handle) {
             context.metrics.slow_consumers.increment(1);
         }
         match backfill.pull(&self.room, &mut self.cursor, until, cx, batch) {
@@ -169,10 +199,11 @@ mod tests {
         let room = handle.context.rooms.room("r");
         handle.refresh(&room, 0).await.expect("it is open");
 
-        let mut subscription = Subscription::enter(&handle.context, room, lease.connection(), |_| 0);
+        let replay = Replay { after: Some(0), ..Replay::default() };
+        let (mut subscription, ..) = Subscription::enter(handle, &room, lease.connection(), &replay).expect("loaded");
         let mut batch = Batch::new(64, 64 * 1024);
         poll_fn(|cx| {
-            assert!(!subscription.pull(&handle.context, cx, &mut batch, true).is_denied());
+            assert!(!subscription.pull(handle, cx, &mut batch, true).is_denied());
             if batch.is_empty() { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;

@@ -12,26 +12,26 @@ thread_local! {
 }
 
 struct Run {
-    /// The key of the room.
-    room: u64,
+    /// The key of the log, that is of one generation of a room.
+    log: u64,
     after: u64,
     up_to: u64,
     frames: Bytes,
 }
 
 /// The frames of a room's messages after `after` up to `up_to`, if they are the cached ones.
-pub(crate) fn find(room: u64, after: u64, up_to: u64) -> Option<Bytes> {
+pub(crate) fn find(log: u64, after: u64, up_to: u64) -> Option<Bytes> {
     LAST.with_borrow(|last| {
-        let run = last.as_ref().filter(|run| (run.room, run.after, run.up_to) == (room, after, up_to))?;
+        let run = last.as_ref().filter(|run| (run.log, run.after, run.up_to) == (log, after, up_to))?;
         Some(run.frames.clone())
     })
 }
 
 /// Caches frames for this thread.
-pub(crate) fn keep(room: u64, after: u64, up_to: u64, frames: &Bytes) {
+pub(crate) fn keep(log: u64, after: u64, up_to: u64, frames: &Bytes) {
     // A reference count of its own for the same bytes: the count of the ring's is shared by all threads.
     let frames = Bytes::from_owner(frames.clone());
-    LAST.set(Some(Run { room, after, up_to, frames }));
+    LAST.set(Some(Run { log, after, up_to, frames }));
 }
 
 #[cfg(test)]
@@ -43,8 +43,8 @@ mod tests {
         let frames = Bytes::from(vec![1, 2, 3]);
         keep(7, 4, 6, &frames);
         assert_eq!(find(7, 4, 6), Some(frames.clone()));
-        for (room, after, up_to) in [(8, 4, 6), (7, 3, 6), (7, 5, 6), (7, 4, 5), (7, 4, 7)] {
-            assert_eq!(find(room, after, up_to), None, "{room} {after} {up_to}");
+        for (log, after, up_to) in [(8, 4, 6), (7, 3, 6), (7, 5, 6), (7, 4, 5), (7, 4, 7)] {
+            assert_eq!(find(log, after, up_to), None, "{log} {after} {up_to}");
         }
         keep(8, 4, 6, &Bytes::new());
         assert_eq!(find(7, 4, 6), None);

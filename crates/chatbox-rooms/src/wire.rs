@@ -1,5 +1,6 @@
 //! Protocol messages encoded as frames of the transport.
 
+use crate::room::Snapshot;
 use chatbox_protocol::{ErrorCode, ServerMessage, Timestamp};
 use chatbox_store::{Draft, Stored};
 
@@ -40,8 +41,13 @@ fn message<'a>(room: &'a str, seq: u64, user: &'a str, id: &'a str, body: &'a st
     ServerMessage::message(room, seq, user, id, body, Timestamp::from_millis(at_ms))
 }
 
-/// The error for a client that has missed messages which are no longer stored.
+/// The `joined` of a room in this state.
+pub(crate) fn joined<'a>(room: &'a str, Snapshot { span, epoch, .. }: &'a Snapshot) -> ServerMessage<'a> {
+    ServerMessage::joined(room, span.head, span.first, Some(epoch))
+}
+
+/// The error for a client whose messages do not continue where it was.
 pub(crate) fn history_gone(room: &str) -> ServerMessage<'_> {
-    let message = "older messages are no longer stored; what is still stored follows";
+    let message = "the messages after your last one are no longer stored; what is still stored follows";
     ServerMessage::error(ErrorCode::HistoryGone, message, Some(room), None, None)
 }

@@ -19,7 +19,8 @@ use self::log::Log;
 /// duplicate is recognised while the first message with its id is kept.
 ///
 /// [`replicas`](MemoryStore::replicas) are stores over one log, like those of several processes over one database: each
-/// follows what all append, and is closed by itself. For tests, the feed of one can be paused, or made to lag.
+/// follows what all append, and is closed by itself. For tests, the feed of one can be paused, or made to lag, and a room
+/// can be taken back to an earlier state.
 #[derive(Debug)]
 pub struct MemoryStore {
     log: Arc<Mutex<Log>>,
@@ -60,6 +61,14 @@ impl MemoryStore {
     /// Resumes the feed with [`FeedEvent::Lagged`](crate::FeedEvent::Lagged) in place of the events that were held back.
     pub fn resume_feed_lagged(&self) {
         self.lock().replicas[self.index].resume_lagged();
+    }
+
+    /// Takes a room back to an earlier head, as a restored backup does: its later messages are lost. Neither the epoch nor a feed
+    /// shows it.
+    pub fn truncate(&self, room: &str, head: u64) {
+        if let Some(room) = self.lock().rooms.get_mut(room) {
+            room.truncate(head);
+        }
     }
 
     /// Runs `work` under the lock, unless the store is closed. The future is ready at once.

@@ -12,7 +12,10 @@ async fn every_message_of_the_server_has_its_exact_shape() {
         r#"{"type":"welcome","user":"alice","connection":"1","server":"chatbox-0","heartbeat_ms":20000}"#
     );
     for (sent, answers) in [
-        (r#"{"type":"join","room":"lobby"}"#, &[r#"{"type":"joined","room":"lobby","head":0,"first":1}"#][..]),
+        (
+            r#"{"type":"join","room":"lobby"}"#,
+            &[r#"{"type":"joined","room":"lobby","head":0,"first":1,"epoch":"EPOCH"}"#][..],
+        ),
         (
             r#"{"type":"send","room":"lobby","id":"a-1","body":"two\nlines, \"quoted\", and 🦀"}"#,
             &[
@@ -26,7 +29,10 @@ async fn every_message_of_the_server_has_its_exact_shape() {
             &[r#"{"type":"ack","room":"a.b_c-d:E","id":"!~","seq":1}"#],
         ),
         (r#"{"type":"leave","room":"lobby"}"#, &[r#"{"type":"left","room":"lobby"}"#]),
-        (r#"{"type":"join","room":"lobby"}"#, &[r#"{"type":"joined","room":"lobby","head":1,"first":1}"#]),
+        (
+            r#"{"type":"join","room":"lobby"}"#,
+            &[r#"{"type":"joined","room":"lobby","head":1,"first":1,"epoch":"EPOCH"}"#],
+        ),
         ("hello", &[r#"{"type":"error","code":"bad_message","message":"not a JSON object"}"#]),
         ("[]", &[r#"{"type":"error","code":"bad_message","message":"not a JSON object"}"#]),
         (
@@ -116,10 +122,22 @@ async fn a_room_is_replayed_from_where_the_client_was_and_goes_on_live() {
         }
     }
     writing.await.unwrap();
-    let mut reader = server.connect("reader").await;
-    let answer = exchange(&mut reader, r#"{"type":"join","room":"lobby","after":1001}"#, 1).await;
-    let beyond = r#"{"type":"error","code":"bad_message","message":"`after` lies beyond the newest message of the room","room":"lobby"}"#;
-    assert_eq!(answer, [beyond]);
+    // Beyond the newest message, or in another epoch: everything that is stored follows.
+    let gone = "the messages after your last one are no longer stored; what is still stored follows";
+    for how in [r#""after":1001"#, r#""after":1000,"epoch":"another""#] {
+        let mut reader = server.connect("reader").await;
+        let join = format!(r#"{{"type":"join","room":"lobby",{how}}}"#);
+        assert_eq!(
+            exchange(&mut reader, &join, 2).await,
+            [
+                &*format!(r#"{{"type":"error","code":"history_gone","message":"{gone}","room":"lobby"}}"#),
+                r#"{"type":"joined","room":"lobby","head":1000,"first":1,"epoch":"EPOCH"}"#
+            ]
+        );
+        for seq in 1..=1_000 {
+            assert_eq!(reader.message().await["seq"], seq);
+        }
+    }
 }
 
 #[tokio::test]
@@ -136,11 +154,11 @@ async fn history_that_is_gone_is_said_to_be_and_the_rest_follows() {
     let joined = async || {
         let mut peer = server.connect("bob").await;
         peer.send(r#"{"type":"join","room":"lobby","last":0}"#).await;
-        peer.text().await
+        without_epoch(peer.text().await)
     };
-    let now = r#"{"type":"joined","room":"lobby","head":1100,"first":101}"#;
+    let now = r#"{"type":"joined","room":"lobby","head":1100,"first":101,"epoch":"EPOCH"}"#;
     until("the room to be looked at again", async || joined().await == now).await;
-    let gone = "older messages are no longer stored; what is still stored follows";
+    let gone = "the messages after your last one are no longer stored; what is still stored follows";
     assert_eq!(
         exchange(&mut peer, r#"{"type":"join","room":"lobby","after":50}"#, 2).await,
         [&*format!(r#"{{"type":"error","code":"history_gone","message":"{gone}","room":"lobby"}}"#), now]
@@ -209,8 +227,8 @@ async fn rooms_per_connection_are_bounded() {
     let server = Setup::new().set("limits.rooms_per_connection=2").start().await;
     let mut peer = server.connect("alice").await;
     for (message, answer) in [
-        (r#"{"type":"join","room":"a"}"#, r#"{"type":"joined","room":"a","head":0,"first":1}"#),
-        (r#"{"type":"join","room":"b"}"#, r#"{"type":"joined","room":"b","head":0,"first":1}"#),
+        (r#"{"type":"join","room":"a"}"#, r#"{"type":"joined","room":"a","head":0,"first":1,"epoch":"EPOCH"}"#),
+        (r#"{"type":"join","room":"b"}"#, r#"{"type":"joined","room":"b","head":0,"first":1,"epoch":"EPOCH"}"#),
         (
             r#"{"type":"join","room":"c"}"#,
             r#"{"type":"error","code":"too_many_rooms","message":"too many rooms joined at the same time","room":"c"}"#,
@@ -224,18 +242,18 @@ async fn rooms_per_connection_are_bounded() {
             r#"{"type":"error","code":"bad_message","message":"not joined","room":"c"}"#,
         ),
         (r#"{"type":"leave","room":"a"}"#, r#"{"type":"left","room":"a"}"#),
-        (r#"{"type":"join","room":"c"}"#, r#"{"type":"joined","room":"c","head":0,"first":1}"#),
+        (r#"{"type":"join","room":"c"}"#, r#"{"type":"joined","room":"c","head":0,"first":1,"epoch":"EPOCH"}"#),
     ] {
         assert_eq!(exchange(&mut peer, message, 1).await, [answer]);
     }
 }
 
-/// Sends one message and reads that many, with the time of `message`s replaced after a look at its shape.
+/// Sends one message and reads that many, with the time of `message` and the epoch of `joined` replaced after a check of their form.
 async fn exchange(peer: &mut Peer, text: &str, answers: usize) -> Vec<String> {
     peer.send(text).await;
     let mut came = Vec::new();
     while came.len() < answers {
-        let text = peer.text().await;
+        let text = without_epoch(peer.text().await);
         came.push(match text.rsplit_once(r#","at":""#) {
             Some((before, at)) => {
                 let shape: String = at.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
@@ -254,4 +272,16 @@ fn send(room: &str, id: usize) -> String {
 
 fn generous(setup: Setup) -> Setup {
     setup.set("limits.messages_per_second=100000").set("limits.burst=100000")
+}
+
+/// A text with the epoch of a `joined` replaced after a check of its form.
+fn without_epoch(text: String) -> String {
+    match text.rsplit_once(r#","epoch":""#) {
+        Some((before, epoch)) if text.starts_with(r#"{"type":"joined""#) => {
+            let digits = epoch.strip_suffix(r#""}"#).unwrap();
+            assert!(digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()), "{text}");
+            format!(r#"{before},"epoch":"EPOCH"}}"#)
+        }
+        _ => text,
+    }
 }

@@ -109,6 +109,10 @@ impl Batch {
         self.groups.iter().map(|group| &group.room)
     }
 
+    pub(super) fn contains(&self, room: &Arc<Room>) -> bool {
+        self.rooms().any(|other| Arc::ptr_eq(other, room))
+    }
+
     /// Number of messages.
     pub(super) fn len(&self) -> usize {
         self.groups.iter().map(Group::len).sum()

@@ -57,6 +57,8 @@ pub(super) enum Found {
     },
     /// What follows the newest message that is known.
     Page(Page),
+    /// The log has another epoch than the one that the room was loaded in.
+    OtherEpoch,
 }
 
 impl Resync {
@@ -81,12 +83,12 @@ impl Resync {
 
     /// Takes a request, and answers it when the room's head has been reached.
     pub(super) fn catch_up(&mut self, CatchUp { room, up_to, done }: CatchUp) {
-        if room.is_loaded() && room.head() >= up_to {
+        if room.is_loaded() && up_to.is_some_and(|up_to| room.head() >= up_to) {
             // The receiver may have been dropped.
             let _ = done.send(Ok(()));
             return;
         }
-        self.begin(&room, Some(up_to));
+        self.begin(&room, up_to);
         if let Some(resync) = self.rooms.get_mut(&room.key()) {
             resync.requests.push(done);
         }
@@ -142,6 +144,11 @@ impl Resync {
                 let _ = done.send(Err(error.clone()));
             }
         }
+        self.retry(room, now);
+    }
+
+    /// Reads the room again, after a pause.
+    pub(super) fn retry(&mut self, room: Arc<Room>, now: Instant) {
         self.failed.push(room);
         self.retry_at.get_or_insert(now + RETRY);
     }
@@ -150,11 +157,16 @@ impl Resync {
 /// Loads a room, or reads what follows its newest known message, within [`Options::store_timeout`](crate::Options::store_timeout).
 async fn read(context: Arc<Context>, room: Arc<Room>) -> Read {
     let found = context.in_time(async {
-        if room.is_loaded() {
-            return Ok(Found::Page(page::read(&*context.store, room.name(), room.committed(), PAGE).await?));
+        // Before the store is asked: what it answers is not older than this.
+        let (store, generation, epoch) = (&*context.store, room.generation(), context.store.epoch());
+        match room.epoch() {
+            Some(loaded) if loaded != epoch => Ok(Found::OtherEpoch),
+            Some(_) => Ok(Found::Page(page::read(store, &room, room.committed(), PAGE).await?)),
+            None => {
+                let span = store.span(room.name()).await?;
+                Ok(Found::Head { announced: room.load(generation, span, epoch) })
+            }
         }
-        let announced = room.load(context.store.span(room.name()).await?);
-        Ok(Found::Head { announced })
     });
     let found = found.await;
     (room, found)

@@ -1,6 +1,7 @@
 //! What a member has to catch up on: messages that are read from the store, and those left before a Close.
 
 use crate::context::Context;
+use crate::handle::Handle;
 use crate::page::{self, Page};
 use crate::ring::{Chunk, ChunkBuilder};
 use crate::room::Room;
@@ -54,8 +55,8 @@ pub(super) enum Progress {
 
 impl Backfill {
     /// The backfill of a member that begins behind the ring.
-    pub(super) fn from_store(context: &Arc<Context>) -> Self {
-        Self { store: Some(StoreRead::new(context)), end: None }
+    pub(super) fn from_store(handle: &Arc<Handle>) -> Self {
+        Self { store: Some(StoreRead::new(handle)), end: None }
     }
 
     /// Ends at this `seq`. The reply is dropped when the member has pulled it, or cannot.
@@ -73,9 +74,9 @@ impl Backfill {
     }
 
     /// Begins to read from the store. Returns whether the member did not do so before.
-    pub(super) fn enter_store(&mut self, context: &Arc<Context>) -> bool {
+    pub(super) fn enter_store(&mut self, handle: &Arc<Handle>) -> bool {
         let enters = self.store.is_none();
-        self.store.get_or_insert_with(|| StoreRead::new(context));
+        self.store.get_or_insert_with(|| StoreRead::new(handle));
         enters
     }
 
@@ -108,15 +109,15 @@ impl Backfill {
 
 /// Reads a room from the store, page by page. One page is in memory at a time.
 struct StoreRead {
-    context: Arc<Context>,
+    handle: Arc<Handle>,
     task: Option<ReadTask>,
     page: Option<Chunk>,
 }
 
 impl StoreRead {
-    fn new(context: &Arc<Context>) -> Self {
-        context.metrics.lagging.increment(1.0);
-        Self { context: Arc::clone(context), task: None, page: None }
+    fn new(handle: &Arc<Handle>) -> Self {
+        handle.context.metrics.lagging.increment(1.0);
+        Self { handle: Arc::clone(handle), task: None, page: None }
     }
 
     fn pull(
@@ -137,16 +138,16 @@ impl StoreRead {
                 return Progress::Pulled(pulled);
             }
         }
-        let task = self.task.get_or_insert_with(|| ReadTask::spawn(&self.context, room, *cursor, limited));
+        let task = self.task.get_or_insert_with(|| ReadTask::spawn(&self.handle, room, *cursor, limited));
         let Poll::Ready(page) = task.poll(cx) else { return Progress::Pending };
         self.task = None;
         let removed = match page {
             Page::Messages(stored) => {
-                self.page = encode(&self.context, room, &stored);
+                self.page = encode(&self.handle.context, room, &stored);
                 stored.first().map_or(0, |first| first.seq - 1)
             }
             Page::Removed(seq) => seq,
-            Page::Empty => return Progress::GaveUp,
+            Page::Empty | Page::Behind => return Progress::GaveUp,
         };
         if removed > *cursor {
             *cursor = removed;
@@ -158,7 +159,7 @@ impl StoreRead {
 
 impl Drop for StoreRead {
     fn drop(&mut self) {
-        self.context.metrics.lagging.decrement(1.0);
+        self.handle.context.metrics.lagging.decrement(1.0);
     }
 }
 
@@ -168,8 +169,9 @@ struct ReadTask(JoinHandle<Page>);
 
 impl ReadTask {
     /// Reads until there is a page; with `limited`, at most for [`Options::store_timeout`](crate::Options::store_timeout).
-    fn spawn(context: &Arc<Context>, room: &Arc<Room>, after: u64, limited: bool) -> Self {
-        let (limit, read) = (context.options.store_timeout(), read(Arc::clone(context), Arc::clone(room), after));
+    fn spawn(handle: &Arc<Handle>, room: &Arc<Room>, after: u64, limited: bool) -> Self {
+        let limit = handle.context.options.store_timeout();
+        let read = read(Arc::clone(handle), Arc::clone(room), after);
         Self(if limited {
             tokio::spawn(async move { tokio::time::timeout(limit, read).await.unwrap_or(Page::Empty) })
         } else {
@@ -199,13 +201,17 @@ impl Drop for ReadTask {
 
 /// Reads messages that are known to have been stored. Repeats the read while the store fails or does not show them: a secondary of a
 /// database may be behind its primary.
-async fn read(context: Arc<Context>, room: Arc<Room>, after: u64) -> Page {
+async fn read(handle: Arc<Handle>, room: Arc<Room>, after: u64) -> Page {
     // Assumes that the messages are about as long as the newest ones. The store bounds a page in any case.
     let limit = PAGE_BYTES.checked_div(room.mean_size()).unwrap_or(PAGE_MESSAGES).clamp(1, PAGE_MESSAGES);
     loop {
-        match page::read(&*context.store, room.name(), after, limit).await {
+        match page::read(&*handle.context.store, &room, after, limit).await {
             Ok(Page::Empty) => {
                 tracing::debug!(room = &**room.name(), after, "replay waits for the store to show messages");
+            }
+            Ok(Page::Behind) => {
+                // If the log was replaced, the room starts over and this read ends.
+                let _ = handle.queue.catch_up(&room, None).await;
             }
             Ok(page) => return page,
             Err(error) => tracing::debug!(room = &**room.name(), %error, "replay waits for the store"),

@@ -24,6 +24,8 @@ fn line(text: &str, out: &mut Vec<u8>) {
 pub(crate) struct World {
     pub(crate) rooms: Rooms,
     registry: Registry,
+    /// The epoch of the store at the beginning.
+    pub(crate) epoch: Arc<str>,
 }
 
 impl World {
@@ -38,7 +40,8 @@ impl World {
 
     pub(crate) fn limited(store: Arc<dyn Store>, options: Options, rates: RateLimits) -> Self {
         let limits = chatbox_core::Limits::default().with_max_per_user(1_000.try_into().expect("not 0"));
-        Self { rooms: Rooms::new(store, "server-1", rates, options, line), registry: Registry::new(limits, ()) }
+        let epoch = store.epoch();
+        Self { rooms: Rooms::new(store, "server-1", rates, options, line), epoch, registry: Registry::new(limits, ()) }
     }
 
     /// Messages accepted, acked and rejected.
@@ -271,7 +274,7 @@ impl Store for FlakyStore {
             let _turn = self.reader.acquire().await.expect("it is never closed");
             tokio::time::sleep(Duration::from_millis(1)).await;
             let blind = self.blind.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-            if blind.is_ok() { Ok(Page::new(0, Vec::new())) } else { self.inner.read(&room, after, limit).await }
+            if blind.is_ok() { Ok(Page::new(after, Vec::new())) } else { self.inner.read(&room, after, limit).await }
         })
     }
 

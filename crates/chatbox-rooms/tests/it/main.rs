@@ -8,6 +8,7 @@ mod harness;
 mod joins;
 mod one_log;
 mod ownership;
+mod replaced_log;
 mod replica_store;
 mod replicas;
 mod sends;

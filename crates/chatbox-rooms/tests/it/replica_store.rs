@@ -31,6 +31,8 @@ pub(crate) enum Fate {
 /// One of several stores over one log. Each append has a fate.
 pub(crate) struct ReplicaStore {
     pub(crate) inner: Arc<MemoryStore>,
+    /// The same for all.
+    epoch: Arc<Mutex<Arc<str>>>,
     fates: Mutex<VecDeque<Fate>>,
     /// How long the answer to `span` takes, in milliseconds.
     pub(crate) span_takes: AtomicU64,
@@ -43,11 +45,24 @@ pub(crate) struct ReplicaStore {
 impl ReplicaStore {
     /// Stores over one log.
     pub(crate) fn replicas(count: usize, repeats: u64) -> Vec<Arc<Self>> {
+        let epoch = Arc::new(Mutex::new("epoch 0".into()));
         let store = |inner| {
             let (fates, span_takes, feed_drops) = (Mutex::default(), AtomicU64::new(0), Arc::default());
-            Arc::new(Self { inner: Arc::new(inner), fates, span_takes, feed_drops, repeats })
+            Arc::new(Self { inner: Arc::new(inner), epoch: Arc::clone(&epoch), fates, span_takes, feed_drops, repeats })
         };
         MemoryStore::replicas(count).into_iter().map(store).collect()
+    }
+
+    /// Restores a backup in which a room had this head. Gives the log a new epoch, if one is named, and has the feeds lag.
+    pub(crate) fn restore(stores: &[Arc<Self>], room: &str, head: u64, epoch: Option<&str>) {
+        stores[0].inner.truncate(room, head);
+        if let Some(epoch) = epoch {
+            *stores[0].epoch.lock().unwrap() = epoch.into();
+        }
+        for store in stores {
+            store.inner.pause_feed();
+            store.inner.resume_feed_lagged();
+        }
     }
 
     /// Sets the fate of the next append that has none yet.
@@ -101,7 +116,7 @@ impl Store for ReplicaStore {
     }
 
     fn epoch(&self) -> Arc<str> {
-        self.inner.epoch()
+        Arc::clone(&self.epoch.lock().unwrap())
     }
 
     fn append(&self, batch: Arc<[Append]>) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {

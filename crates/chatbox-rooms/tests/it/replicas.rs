@@ -2,7 +2,6 @@
 
 use crate::harness::World;
 use crate::replica_store::{Fate, ReplicaStore};
-use chatbox_protocol::ErrorCode;
 use chatbox_rooms::Options;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,11 +51,9 @@ async fn a_client_that_has_seen_more_than_a_lagging_replica_can_join_there() {
         assert_eq!(here.answer().await, Ok(id));
     }
     let mut resumed = worlds[1].connect("alice");
-    resumed.join("r", r#","after":4"#).await;
-    assert_eq!(resumed.answer().await, Err(ErrorCode::BadMessage), "not even stored");
     resumed.join("r", r#","after":2"#).await;
     let joined = resumed.until("joined").await.pop().unwrap();
-    assert_eq!(joined, r#"{"type":"joined","room":"r","head":3,"first":1}"#);
+    assert!(joined.starts_with(r#"{"type":"joined","room":"r","head":3,"first":1,"#), "{joined}");
     assert_eq!(resumed.seqs(1).await, [3]);
     // The other member has them now, too, and only once.
     stores[1].inner.resume_feed();

@@ -98,6 +98,16 @@ impl Room {
         removed as u64
     }
 
+    /// Goes back to an earlier head.
+    pub(super) fn truncate(&mut self, head: u64) {
+        while self.head > head {
+            self.head -= 1;
+            if let Some(Stored { user, id, .. }) = self.kept.pop_back() {
+                self.ids.remove(&(user, id));
+            }
+        }
+    }
+
     fn forget_oldest(&mut self) {
         if let Some(Stored { user, id, .. }) = self.kept.pop_front() {
             self.ids.remove(&(user, id));
