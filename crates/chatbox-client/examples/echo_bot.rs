@@ -1,10 +1,11 @@
-//! A bot that says again what it hears: `cargo run -p chatbox-client --example echo_bot -- ws://127.0.0.1:8080/chat lobby`.
+//! A bot that repeats every message: `cargo run -p chatbox-client --example echo_bot -- ws://127.0.0.1:8080/chat lobby`.
 //!
-//! Restart the server as often as you like: it echoes every message exactly once. The id of the echo is made from the
-//! message's `seq`, so that even a restart of the bot itself does not echo twice.
+//! It echoes every message exactly once, however often the server is restarted. The id of the echo is made from the message's
+//! `seq`, so that a restart of the bot does not echo twice, either. Ctrl-C waits for the acks and closes the connection.
 
 use chatbox_client::{Client, Event, JoinFrom};
 use std::error::Error;
+use std::time::Duration;
 
 const NAME: &str = "echo";
 
@@ -20,14 +21,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let event = tokio::select! {
             event = events.next() => event,
             _ = tokio::signal::ctrl_c() => {
+                // The acks are read by the task that delivers events: nothing may wait for them any more.
+                drop(events);
+                let _ = tokio::time::timeout(Duration::from_secs(5), client.acked()).await;
                 client.close().await;
-                continue;
+                return Ok(());
             }
         };
         match event {
             Some(Event::Message { seq, user, body, .. }) if user != NAME => {
                 let echo = client.send_with_id(&room, &format!("echo-{seq}"), &format!("{user}: {body}"));
-                // Elsewhere: the ack comes in behind the events.
+                // In another task: the ack is read behind the events.
                 tokio::spawn(async move {
                     if let Err(error) = echo.await {
                         eprintln!("{error}");

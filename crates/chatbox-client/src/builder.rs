@@ -1,14 +1,15 @@
 //! The configuration of a client, with every default in one place.
 
 use crate::backoff::Backoff;
+use crate::credentials::{BoxError, Credentials, Provider, Token};
 use crate::dial::{Dialer, Target};
 use crate::driver::{Driver, Timing};
 use crate::reconnect::Reconnect;
 use crate::server::{Rotation, Server};
 use crate::session::{Limits, Session};
 use crate::shared::{Handle, Shared};
-use crate::token::{BoxError, Token};
 use crate::{BuildError, Client, Events};
+use http::HeaderMap;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 pub struct Builder {
     servers: Vec<String>,
     user: Option<String>,
-    token: Token,
+    credentials: Credentials,
     dialer: Option<Dialer>,
     limits: Limits,
     timing: Timing,
@@ -34,7 +35,7 @@ impl Default for Builder {
         Self {
             servers: Vec::new(),
             user: None,
-            token: Token::None,
+            credentials: Credentials::default(),
             dialer: None,
             limits: Limits {
                 max_unacked: 1000,
@@ -46,6 +47,7 @@ impl Default for Builder {
                 connect: Duration::from_secs(10),
                 close: Duration::from_secs(5),
                 silence: (Duration::from_secs(1), Duration::from_secs(120)),
+                refresh_before: None,
             },
             event_queue: 64,
         }
@@ -70,7 +72,7 @@ impl Builder {
     /// The token (JWT) of every connection, sent as `Authorization: Bearer`. When it expires the client ends; with a
     /// [`token_provider`](Self::token_provider) it goes on. The later call of the two replaces the earlier one.
     pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.token = Token::Fixed(token.into());
+        self.credentials.token = Token::Fixed(token.into());
         self
     }
 
@@ -83,7 +85,32 @@ impl Builder {
         Fut: Future<Output = Result<String, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        self.token = Token::provided(provider);
+        self.credentials.token = Token::Provided(Provider::new(provider));
+        self
+    }
+
+    /// A function that is called for headers before each attempt to connect, for example a session cookie or what a gateway
+    /// requires. With it the client reconnects as with a [`token_provider`](Self::token_provider), whose `Authorization`
+    /// replaces one of these. Headers of the opening handshake (`Host`, `Connection`, `Upgrade`, `Sec-WebSocket-*`) are
+    /// refused.
+    pub fn header_provider<F, Fut, E>(mut self, provider: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<HeaderMap, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.credentials.headers = Some(Provider::new(provider));
+        self
+    }
+
+    /// Replaces each connection that long before its token expires (the `exp` of the JWT), or at half the token's life if
+    /// that is later: the client opens a new connection with a new token, joins its rooms there, and then closes the old one.
+    /// [`Event::Connected`](crate::Event::Connected) is reported without a `Disconnected` before it. If the new connection
+    /// fails, the client tries again with backoff while the old one lasts. Needs a
+    /// [`token_provider`](Self::token_provider) or [`header_provider`](Self::header_provider); tokens that are no JWT are
+    /// not refreshed. Default: the server closes the connection when the token expires, and the client reconnects.
+    pub fn refresh_before(mut self, expiry: Duration) -> Self {
+        self.timing.refresh_before = Some(expiry);
         self
     }
 
@@ -163,17 +190,20 @@ impl Builder {
     pub fn connect(self) -> Result<(Client, Events), BuildError> {
         let user = self.user.as_deref();
         let servers = self.servers.iter().map(|address| Server::parse(address, user)).collect::<Result<Vec<_>, _>>()?;
-        if !self.token.is_valid() {
+        if !self.credentials.is_valid() {
             return Err(BuildError::Token);
+        }
+        if self.timing.refresh_before.is_some() && !self.credentials.are_renewed() {
+            return Err(BuildError::NothingToRefresh);
         }
         let dialer = self.dialer.map_or_else(|| default_dialer(&servers), Ok)?;
         let servers = Rotation::new(servers, rand::random_range(0..usize::MAX))?;
-        let reconnect = Reconnect::new(self.limits.backoff, self.token.is_renewed());
+        let reconnect = Reconnect::new(self.limits.backoff, self.credentials.are_renewed());
         let shared = Arc::new(Shared::new(Session::new(self.limits, rand::random())));
         let (events, queue) = mpsc::channel(self.event_queue);
         let (done, is_done) = watch::channel(false);
-        let (token, timing) = (self.token, self.timing);
-        let driver = Driver { shared: Arc::clone(&shared), servers, token, dialer, timing, reconnect };
+        let (credentials, timing, moving) = (self.credentials, self.timing, reconnect.clone());
+        let driver = Driver { shared: Arc::clone(&shared), servers, credentials, dialer, timing, reconnect, moving };
         tokio::spawn(driver.run(events, done));
         let handle = Arc::new(Handle::new(shared, is_done));
         Ok((Client::new(Arc::clone(&handle)), Events::new(queue, handle)))

@@ -2,7 +2,7 @@
 
 use crate::sending::{Reply, Sending};
 use crate::shared::Handle;
-use crate::{JoinFrom, Reason, Stats};
+use crate::{JoinFrom, Reason, SendError, Stats};
 use chatbox_protocol::{InvalidName, RoomName};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -69,9 +69,24 @@ impl Client {
         self.submit(Some(id), room, body)
     }
 
+    /// Waits until every message sent before this call is acked or rejected; later ones do not count. Rejections are
+    /// reported by the messages' own [`Sending`]. As for [`send`](Self::send), wait in another task than the one that takes
+    /// the events.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] when the client ended with messages unanswered.
+    pub async fn acked(&self) -> Result<(), SendError> {
+        let (reply, answer) = oneshot::channel();
+        self.handle.shared.update(|session| session.wait_for_acks(reply));
+        answer.await.unwrap_or(Err(SendError::Closed))
+    }
+
     /// Closes the connection with 1000, and waits until the server has answered or
     /// [`close_timeout`](crate::Builder::close_timeout) has passed. Messages without an ack end with
-    /// [`SendError::Closed`](crate::SendError::Closed). The last event is [`Event::Closed`](crate::Event::Closed).
+    /// [`SendError::Closed`]; wait for [`acked`](Self::acked) first where that matters. The last event is [`Event::Closed`](crate::Event::Closed).
     ///
     /// Cancel safe: the client closes even if the future is dropped.
     pub async fn close(&self) {

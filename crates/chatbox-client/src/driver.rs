@@ -1,45 +1,56 @@
-//! The task of one client: connects, lets the session and the server talk, decides what comes after.
+//! The task of one client: connects, runs the session over the connection, and decides what follows its end.
 
 mod connect;
+mod connection;
 mod socket;
 
+use crate::credentials::Credentials;
 use crate::dial::Dialer;
 use crate::reconnect::{Ended, Reconnect};
 use crate::server::Rotation;
 use crate::shared::Shared;
-use crate::token::Token;
 use crate::{Event, Reason};
-use socket::{Heard, Socket};
+use connect::Opened;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 
-/// How long things may take.
+/// Durations of a client's connections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
     /// From the token to the `welcome`.
     pub(crate) connect: Duration,
     /// The close handshake.
     pub(crate) close: Duration,
-    /// Bounds of the silence after which a server is taken for dead.
+    /// Bounds of the silence after which a connection is given up.
     pub(crate) silence: (Duration, Duration),
+    /// How long before the expiry of its token a connection is replaced.
+    pub(crate) refresh_before: Option<Duration>,
 }
 
-/// See the module.
+/// The state of the task.
 pub(crate) struct Driver {
     pub(crate) shared: Arc<Shared>,
     pub(crate) servers: Rotation,
-    pub(crate) token: Token,
+    pub(crate) credentials: Credentials,
     pub(crate) dialer: Dialer,
     pub(crate) timing: Timing,
+    /// Decides about the next connection after one has ended.
     pub(crate) reconnect: Reconnect,
+    /// Decides about the next attempt to move to another connection.
+    pub(crate) moving: Reconnect,
 }
 
+/// One attempt to connect.
+type Attempt = Pin<Box<dyn Future<Output = Result<Opened, Reason>> + Send>>;
+
 impl Driver {
-    /// Runs until the client is closed or the server does not want it back.
+    /// Runs until the client is closed or the server refuses it for good.
     pub(crate) async fn run(mut self, events: mpsc::Sender<Event>, done: watch::Sender<bool>) {
-        // Runs even if a closure of the application's panics: nobody waits for an answer that cannot come.
+        // Dropped even if a closure of the application panics, so that no future waits for ever.
         let finish = Finish { shared: Arc::clone(&self.shared), done };
         let reason = self.keep_connected(&events).await;
         finish.shared.session().finish(reason);
@@ -47,7 +58,15 @@ impl Driver {
 
     async fn keep_connected(&mut self, events: &mpsc::Sender<Event>) -> Reason {
         loop {
-            let reason = self.attempt(events).await;
+            let mut attempt = self.attempt();
+            let opened = tokio::select! {
+                opened = &mut attempt => opened,
+                () = self.until_ended(events) => return Reason::Requested,
+            };
+            let reason = match opened {
+                Ok(opened) => self.converse(opened, events).await,
+                Err(reason) => reason,
+            };
             let now = Instant::now();
             let retry_at = {
                 let mut session = self.shared.session();
@@ -71,82 +90,18 @@ impl Driver {
         }
     }
 
-    /// One try and, if it succeeds, one connection. Returns why there is none, or none any more.
-    async fn attempt(&mut self, events: &mpsc::Sender<Event>) -> Reason {
-        let server = self.servers.next().clone();
-        let deadline = Instant::now() + self.timing.connect;
-        let opened = tokio::select! {
-            opened = timeout_at(deadline, connect::open(&server, &self.token, &self.dialer)) => opened,
-            () = self.until_ended(events) => return Reason::Requested,
-        };
-        match opened {
-            Ok(Ok(mut socket)) => self.converse(&mut socket, deadline, events).await,
-            Ok(Err(reason)) => reason,
-            Err(_) => Reason::Silent(self.timing.connect),
-        }
+    /// An attempt to connect to the next server, bounded in time.
+    fn attempt(&mut self) -> Attempt {
+        let (server, credentials, dialer) =
+            (self.servers.next().clone(), self.credentials.clone(), self.dialer.clone());
+        let limit = self.timing.connect;
+        Box::pin(async move {
+            let opening = connect::open(&server, &credentials, &dialer);
+            timeout(limit, opening).await.unwrap_or(Err(Reason::Silent(limit)))
+        })
     }
 
-    /// Lets both sides talk until the connection ends. `deadline` is when the `welcome` must have come.
-    async fn converse(&self, socket: &mut Socket, deadline: Instant, events: &mpsc::Sender<Event>) -> Reason {
-        let mut heard_at = Instant::now();
-        loop {
-            let (link, has_events, session_timeout) = {
-                let session = self.shared.session();
-                if session.ended().is_some() {
-                    break;
-                }
-                (session.link(), session.has_events(), session.next_timeout(Instant::now()))
-            };
-            let silent_at = link.map_or(deadline, |link| heard_at + self.silence(link.heartbeat));
-            // While the application takes no events nothing is read, and silence says nothing about the server.
-            let wake_at = session_timeout.into_iter().chain((!has_events).then_some(silent_at)).min();
-            tokio::select! {
-                () = self.deliver(events), if has_events => heard_at = Instant::now(),
-                heard = socket.talk(!has_events, || self.shared.session().poll_transmit(Instant::now())) => {
-                    heard_at = Instant::now();
-                    match heard {
-                        Heard::Text(text) => if let Err(reason) = self.shared.session().on_text(&text, heard_at) {
-                            return reason;
-                        },
-                        Heard::Control => {}
-                        Heard::Close(reason) => {
-                            self.finish_close(socket).await;
-                            return reason;
-                        }
-                        Heard::End(reason) => return reason,
-                    }
-                }
-                () = self.shared.changed() => {}
-                () = sleep_until(wake_at.unwrap_or(heard_at)), if wake_at.is_some() => {
-                    if !has_events && Instant::now() >= silent_at {
-                        return Reason::Silent(silent_at.saturating_duration_since(heard_at));
-                    }
-                }
-            }
-        }
-        socket.start_close();
-        self.finish_close(socket).await;
-        Reason::Requested
-    }
-
-    /// Waits for the end of the close handshake (RFC 6455 section 7.1.1: the server is the first to close the TCP
-    /// connection). Acks may still come.
-    async fn finish_close(&self, socket: &mut Socket) {
-        let end = async {
-            loop {
-                match socket.talk(true, || None).await {
-                    // What it says about the session is of no interest any more.
-                    Heard::Text(text) => drop(self.shared.session().on_text(&text, Instant::now())),
-                    Heard::Control | Heard::Close(_) => {}
-                    Heard::End(_) => return,
-                }
-            }
-        };
-        // A server that takes longer is left: its Close or ours was written.
-        let _ = timeout(self.timing.close, end).await;
-    }
-
-    /// Hands out events while there is no connection. Returns when the application closes the client.
+    /// Delivers events while there is no connection. Returns when the application closes the client.
     async fn until_ended(&self, events: &mpsc::Sender<Event>) {
         loop {
             let has_events = {
@@ -163,25 +118,20 @@ impl Driver {
         }
     }
 
-    /// Hands out one event when there is room for it. Cancel safe: it is taken from the session last.
+    /// Delivers one event when the queue has room. Cancel safe: the event is taken from the session last.
     async fn deliver(&self, events: &mpsc::Sender<Event>) {
         match events.reserve().await {
-            Ok(place) => {
+            Ok(permit) => {
                 if let Some(event) = self.shared.session().poll_event() {
-                    place.send(event);
+                    permit.send(event);
                 }
             }
             Err(_) => self.shared.session().discard_events(),
         }
     }
-
-    fn silence(&self, heartbeat: Duration) -> Duration {
-        let (min, max) = self.timing.silence;
-        heartbeat.saturating_mul(5).clamp(min.saturating_mul(2), max.saturating_mul(2)) / 2
-    }
 }
 
-/// Ends the session when the task ends, in whatever way.
+/// Ends the session when the task ends, even by a panic.
 struct Finish {
     shared: Arc<Shared>,
     done: watch::Sender<bool>,

@@ -29,6 +29,9 @@ pub enum BuildError {
         /// The fault.
         source: crate::TlsError,
     },
+    /// [`Builder::refresh_before`](crate::Builder::refresh_before) without a provider of new tokens.
+    #[error("refresh_before needs a token provider or a header provider")]
+    NothingToRefresh,
     /// The token has characters that an HTTP header cannot carry.
     #[error("the token has characters that no HTTP header can carry")]
     Token,
@@ -108,7 +111,10 @@ pub enum Reason {
     /// The server violated the protocol.
     #[error("protocol: {0}")]
     Protocol(String),
-    /// The token provider failed.
+    /// The token provider failed, or its token cannot be a header.
     #[error("token: {0}")]
     Token(String),
+    /// The header provider failed, or set a header that it must not set.
+    #[error("headers: {0}")]
+    Headers(String),
 }

@@ -5,11 +5,13 @@
 mod backoff;
 mod builder;
 mod client;
+mod credentials;
 mod dial;
 mod driver;
 mod error;
 mod event;
 mod events;
+mod expiry;
 #[cfg(feature = "http")]
 mod http_get;
 mod join_from;
@@ -21,7 +23,6 @@ mod shared;
 mod stats;
 #[cfg(feature = "tls")]
 mod tls;
-mod token;
 
 pub use builder::Builder;
 pub use chatbox_protocol as protocol;
@@ -31,6 +32,7 @@ pub use dial::{Dialer, Stream, Target};
 pub use error::{BuildError, Reason, SendError};
 pub use event::{Event, Gap};
 pub use events::Events;
+pub use http::{HeaderMap, HeaderName, HeaderValue};
 #[cfg(feature = "http")]
 pub use http_get::{HttpError, http_get};
 pub use join_from::JoinFrom;

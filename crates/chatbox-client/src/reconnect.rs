@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(300);
 
 /// The backoff state: how many attempts have failed in a row.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reconnect {
     backoff: Backoff,
     /// Tokens come from a provider: the next one may be accepted where the last one was not.
@@ -31,6 +31,11 @@ pub(crate) struct Ended<'a> {
 impl Reconnect {
     pub(crate) fn new(backoff: Backoff, renews_token: bool) -> Self {
         Self { backoff, renews_token, failures: 0 }
+    }
+
+    /// Forgets the failures.
+    pub(crate) fn reset(&mut self) {
+        self.failures = 0;
     }
 
     /// The delay before the next attempt; `None`: no further attempt. `fraction`, from 0 to 1, is the jitter.
@@ -65,7 +70,9 @@ impl Reconnect {
             },
             Reason::Refused { status: 401 | 403, .. } => self.renews_token,
             Reason::Refused { status, .. } => *status == 429 || *status >= 500,
-            Reason::Network(_) | Reason::Silent(_) | Reason::Protocol(_) | Reason::Token(_) => true,
+            Reason::Network(_) | Reason::Silent(_) | Reason::Protocol(_) | Reason::Token(_) | Reason::Headers(_) => {
+                true
+            }
         }
     }
 }

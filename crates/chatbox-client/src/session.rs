@@ -15,6 +15,7 @@ use room::{Room, State, Wish};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use unacked::Unacked;
@@ -62,6 +63,8 @@ pub(crate) struct Link {
     pub(crate) progressed: bool,
     /// The client's slot for reconnecting.
     pub(crate) slot: Option<Instant>,
+    /// The server said `goodbye` and serves the connection on for a while, for the client to move.
+    pub(crate) is_leaving: bool,
 }
 
 /// Requests of the application.
@@ -115,6 +118,11 @@ impl Session {
             // The receiver may have been dropped.
             Err(error) => drop(reply.send(Err(error))),
         }
+    }
+
+    /// Completes `reply` when everything sent so far has its answer.
+    pub(crate) fn wait_for_acks(&mut self, reply: oneshot::Sender<Result<(), SendError>>) {
+        self.unacked.wait(reply);
     }
 
     /// Ends the session. Acks still count until it is [finished](Self::finish).
@@ -197,8 +205,7 @@ impl Session {
         self.stats.disconnects += 1;
         self.emit(Event::Disconnected { reason, retry_in });
         self.unacked.on_disconnected();
-        let names: Vec<_> = self.rooms.keys().cloned().collect();
-        for name in names {
+        for name in self.names() {
             self.on_out(&name);
         }
     }
@@ -214,6 +221,10 @@ impl Session {
         if self.ended.is_none() {
             self.events.push_back(event);
         }
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        self.rooms.keys().cloned().collect()
     }
 
     /// The shared name of a room that the application wants to be in or has not yet left.

@@ -8,7 +8,9 @@ pub struct Stats {
     pub is_connected: bool,
     /// Connections that were established: their `welcome` was received.
     pub connects: u64,
-    /// Connections that ended and attempts that failed.
+    /// How often the client moved to a new connection without being without one.
+    pub moves: u64,
+    /// Connections that ended and attempts that failed; not those that the client moved away from.
     pub disconnects: u64,
     /// Messages delivered.
     pub messages: u64,

@@ -173,6 +173,7 @@ impl Fleet {
             delivered: observations.delivered.load(Ordering::Acquire),
             resent: sum(|stats| stats.resent),
             connects: sum(|stats| stats.connects),
+            moves: sum(|stats| stats.moves),
             disconnects: sum(|stats| stats.disconnects),
             ends: notes.ends,
             ack_ms: notes.ack.quantiles(),

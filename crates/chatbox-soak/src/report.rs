@@ -37,7 +37,9 @@ pub struct SoakReport {
     pub resent: u64,
     /// Connections that were established.
     pub connects: u64,
-    /// Connections that ended and attempts that failed.
+    /// How often a client moved to a new connection without being without one.
+    pub moves: u64,
+    /// Connections that ended and attempts that failed; not those that a client moved away from.
     pub disconnects: u64,
     /// How often they ended, by close code or kind of error.
     pub ends: BTreeMap<String, u64>,
@@ -82,7 +84,10 @@ impl fmt::Display for SoakReport {
             ),
         )?;
         line("deliveries", format_args!("{}", self.delivered))?;
-        line("connections", format_args!("{} established, {} ended or failed", self.connects, self.disconnects))?;
+        line(
+            "connections",
+            format_args!("{} established, {} moved, {} ended or failed", self.connects, self.moves, self.disconnects),
+        )?;
         for (how, count) in &self.ends {
             line("", format_args!("{count} × {how}"))?;
         }

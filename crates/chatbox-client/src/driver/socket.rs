@@ -1,5 +1,5 @@
-//! A WebSocket that is read and written at once: a server may stop reading until its acks are read, so a client that wrote
-//! first and read afterwards would wait for ever.
+//! A WebSocket that is read and written concurrently: a server may stop reading until its acks are read, so a client that
+//! wrote everything first would wait for ever.
 
 use crate::Reason;
 use crate::dial;
@@ -13,20 +13,20 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-/// See the module.
+/// A WebSocket connection.
 pub(super) struct Socket {
     stream: WebSocketStream<dial::Stream>,
 }
 
-/// What came in.
+/// The result of one read.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub(super) enum Received {
     Text(Utf8Bytes),
-    /// A sign of life; tungstenite answers pings.
+    /// A ping or pong; tungstenite answers pings.
     Control,
-    /// The server closes; tungstenite echoes it, and the end follows.
+    /// The server's Close frame; tungstenite echoes it, and the end follows.
     Close(Reason),
-    /// Nothing more can come.
+    /// The end of the connection.
     End(Reason),
 }
 
@@ -35,20 +35,20 @@ impl Socket {
         Self { stream }
     }
 
-    /// Writes what `next` gives for as long as the server takes it and, with `reads`, waits for what it says. Cancel safe.
-    pub(super) async fn talk(&mut self, reads: bool, mut next: impl FnMut() -> Option<Utf8Bytes>) -> Heard {
+    /// Writes what `next` returns, as far as the connection accepts it, and with `reads` waits for one message. Cancel safe.
+    pub(super) async fn exchange(&mut self, reads: bool, mut next: impl FnMut() -> Option<Utf8Bytes>) -> Received {
         poll_fn(|cx| {
             let written = self.poll_write(cx, &mut next);
             if !reads {
                 return Poll::Pending;
             }
-            // Read even if writing failed: the reason may stand in a Close frame that is there already.
+            // Read even if writing failed: a Close frame with the reason may have been received.
             match Pin::new(&mut self.stream).poll_next(cx) {
-                Poll::Ready(Some(Ok(message))) => Poll::Ready(heard(message)),
-                Poll::Ready(Some(Err(error))) => Poll::Ready(Heard::End(reason(&error))),
-                Poll::Ready(None) => Poll::Ready(Heard::End(Reason::Network("closed".to_owned()))),
+                Poll::Ready(Some(Ok(message))) => Poll::Ready(received(message)),
+                Poll::Ready(Some(Err(error))) => Poll::Ready(Received::End(reason(&error))),
+                Poll::Ready(None) => Poll::Ready(Received::End(Reason::Network("closed".to_owned()))),
                 Poll::Pending => match written {
-                    Poll::Ready(Err(error)) => Poll::Ready(Heard::End(reason(&error))),
+                    Poll::Ready(Err(error)) => Poll::Ready(Received::End(reason(&error))),
                     _ => Poll::Pending,
                 },
             }
@@ -59,8 +59,19 @@ impl Socket {
     /// Queues Close 1000 (RFC 6455 section 7.4.1).
     pub(super) fn start_close(&mut self) {
         let close = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
-        // An error means that the connection has ended, which reading will show.
+        // An error means that the connection has ended; reading reports it.
         let _ = Pin::new(&mut self.stream).start_send(Message::Close(Some(close)));
+    }
+
+    /// Reads to the end of the connection. The server is the first to close TCP (RFC 6455 section 7.1.1).
+    pub(super) async fn finish(&mut self, mut on_text: impl FnMut(&str)) {
+        loop {
+            match self.exchange(true, || None).await {
+                Received::Text(text) => on_text(&text),
+                Received::Control | Received::Close(_) => {}
+                Received::End(_) => return,
+            }
+        }
     }
 
     fn poll_write(
@@ -77,20 +88,20 @@ impl Socket {
     }
 }
 
-fn heard(message: Message) -> Heard {
+fn received(message: Message) -> Received {
     match message {
-        Message::Text(text) => Heard::Text(text),
+        Message::Text(text) => Received::Text(text),
         Message::Close(Some(CloseFrame { code, reason })) => {
-            Heard::Close(Reason::Close { code: code.into(), text: reason.as_str().to_owned() })
+            Received::Close(Reason::Close { code: code.into(), text: reason.as_str().to_owned() })
         }
         // RFC 6455 section 7.1.5.
-        Message::Close(None) => Heard::Close(Reason::Close { code: 1005, text: String::new() }),
-        Message::Binary(_) => Heard::End(Reason::Protocol("a binary message".to_owned())),
-        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Heard::Control,
+        Message::Close(None) => Received::Close(Reason::Close { code: 1005, text: String::new() }),
+        Message::Binary(_) => Received::End(Reason::Protocol("a binary message".to_owned())),
+        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Received::Control,
     }
 }
 
-/// Why a connection ended that had been up.
+/// The reason why an established connection ended.
 fn reason(error: &Error) -> Reason {
     match error {
         Error::Io(error) => Reason::Network(error.to_string()),

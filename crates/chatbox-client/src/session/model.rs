@@ -1,5 +1,5 @@
-//! The session against a model of the service, through any sequence of lost connections, lost acks, repeats, faults and
-//! restored backups.
+//! The session against a model of the service, through any sequence of lost connections, lost acks, repeats, faults, moves
+//! to other connections and restored backups.
 
 use super::*;
 use crate::{Acked, Gap};
@@ -17,6 +17,11 @@ enum Step {
         lags: bool,
     },
     Disconnect,
+    /// The client begins to use another connection, beside the one it has.
+    Move,
+    PreviousServerReads(Fault),
+    PreviousClientReads,
+    PreviousCloses,
     ClientWrites,
     ServerReads(Fault),
     ClientReads,
@@ -56,6 +61,10 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => any::<bool>().prop_map(|lags| Step::Connect { lags }),
         1 => Just(Step::Disconnect),
+        1 => Just(Step::Move),
+        3 => fault.clone().prop_map(Step::PreviousServerReads),
+        5 => Just(Step::PreviousClientReads),
+        1 => Just(Step::PreviousCloses),
         6 => Just(Step::ClientWrites),
         6 => fault.prop_map(Step::ServerReads),
         9 => Just(Step::ClientReads),
@@ -109,6 +118,8 @@ struct World {
     now: Instant,
     logs: HashMap<String, Log>,
     connection: Option<Connection>,
+    /// The connection that the client moved away from.
+    previous: Option<Connection>,
     sends: Vec<Sent>,
     foreign: usize,
     /// The `seq` that must be delivered next, for each room it is in.
@@ -132,6 +143,7 @@ impl World {
             now: Instant::now(),
             logs: ROOMS.map(|room| (room.to_owned(), Log::default())).into(),
             connection: None,
+            previous: None,
             sends: Vec::new(),
             foreign: 0,
             expected: HashMap::new(),
@@ -148,14 +160,37 @@ impl World {
             Step::Connect { lags } => {
                 if self.connection.is_none() {
                     let mut connection = Connection { lags, ..Connection::default() };
-                    let welcome = ServerMessage::welcome("me", "1", "s", None, Duration::from_secs(1));
-                    connection.to_client.push_back(encode(&welcome));
+                    connection.to_client.push_back(welcome());
                     self.connection = Some(connection);
                 }
             }
             Step::Disconnect => {
+                self.previous = None;
                 if self.connection.take().is_some() {
                     self.session.on_disconnected(Reason::Network("cut".to_owned()), Duration::ZERO);
+                }
+            }
+            Step::Move => {
+                if self.previous.is_none() && self.session.link().is_some() {
+                    self.session.on_moved(&welcome()).unwrap();
+                    self.previous = self.connection.replace(Connection::default());
+                }
+            }
+            Step::PreviousServerReads(fault) => {
+                if self.previous.is_some() {
+                    std::mem::swap(&mut self.connection, &mut self.previous);
+                    self.server_reads(fault);
+                    std::mem::swap(&mut self.connection, &mut self.previous);
+                }
+            }
+            Step::PreviousClientReads => {
+                if let Some(text) = self.previous.as_mut().and_then(|previous| previous.to_client.pop_front()) {
+                    self.session.on_previous_text(&text, self.now);
+                }
+            }
+            Step::PreviousCloses => {
+                if self.previous.take().is_some() {
+                    self.session.on_previous_closed();
                 }
             }
             Step::ClientWrites => {
@@ -266,10 +301,10 @@ impl World {
         let log = self.logs.get_mut(room).unwrap();
         log.entries.push(id);
         let seq = log.head();
-        if let Some(connection) = &mut self.connection
-            && connection.joined.iter().any(|joined| joined == room)
-        {
-            connection.deliver(room, log, seq);
+        for connection in [&mut self.connection, &mut self.previous].into_iter().flatten() {
+            if connection.joined.iter().any(|joined| joined == room) {
+                connection.deliver(room, log, seq);
+            }
         }
         seq
     }
@@ -353,7 +388,13 @@ impl World {
             self.step(&Step::ClientWrites);
             self.step(&Step::ServerReads(Fault::None));
             self.step(&Step::ClientReads);
+            self.step(&Step::PreviousServerReads(Fault::None));
+            self.step(&Step::PreviousClientReads);
+            if self.session.has_moved() {
+                self.step(&Step::PreviousCloses);
+            }
         }
+        assert!(self.session.has_moved() && self.previous.is_none(), "the previous connection is closed in the end");
     }
 }
 
@@ -364,6 +405,10 @@ impl Connection {
         self.to_client.push_back(text.clone());
         self.sent.push(text);
     }
+}
+
+fn welcome() -> String {
+    encode(&ServerMessage::welcome("me", "1", "s", None, Duration::from_secs(1)))
 }
 
 fn encode(message: &ServerMessage<'_>) -> String {
@@ -394,7 +439,7 @@ fn check(steps: &[Step], reconnects: bool) {
         assert!(is_lost || world.logs[room].seq_of(id) == Some(seq));
         assert!(world.logs[room].entries.iter().filter(|stored| *stored == id).count() <= 1);
     }
-    let is_disturbed = |step: &Step| matches!(step, Step::ServerReads(fault) if *fault != Fault::None);
+    let is_disturbed = |step: &Step| matches!(step, Step::ServerReads(fault) | Step::PreviousServerReads(fault) if *fault != Fault::None);
     if !steps.iter().any(is_disturbed) && world.lost.is_empty() {
         for (room, log) in &world.logs {
             let sent: Vec<_> = world.sends.iter().filter(|sent| sent.room == *room).map(|sent| &sent.id).collect();

@@ -1,6 +1,6 @@
 //! A session's reaction to messages from the server.
 
-use super::room::{Arrival, State};
+use super::room::{Arrival, Room, State};
 use super::{Link, Session};
 use crate::reconnect::MAX_WAIT;
 use crate::{Acked, Event, Gap, Reason, SendError};
@@ -26,20 +26,10 @@ impl Session {
     pub(crate) fn on_text(&mut self, text: &str, now: Instant) -> Result<(), Reason> {
         let message = ServerMessage::parse(text).map_err(|error| Reason::Protocol(error.to_string()))?;
         if self.link.is_none() && !matches!(message, ServerMessage::Welcome { .. }) {
-            return Err(Reason::Protocol("the first message is not `welcome`".to_owned()));
+            return Err(not_welcome());
         }
         match message {
-            ServerMessage::Welcome { user, connection, server, generation, heartbeat_ms, .. } => {
-                let heartbeat = Duration::from_millis(heartbeat_ms);
-                self.link = Some(Link { heartbeat, progressed: false, slot: None });
-                self.stats.connects += 1;
-                self.emit(Event::Connected {
-                    server: server.into_owned(),
-                    generation: generation.map(Into::into),
-                    connection: connection.into_owned(),
-                    user: user.into_owned(),
-                });
-            }
+            ServerMessage::Welcome { .. } => self.on_welcome(message),
             ServerMessage::Joined { room, head, first, epoch, .. } => {
                 let epoch = epoch.map(|epoch| self.shared_epoch(&epoch));
                 self.on_joined(&room, head, first, epoch);
@@ -51,16 +41,13 @@ impl Session {
             }
             ServerMessage::Message { room, seq, user, id, body, at, .. } => {
                 self.progress();
-                if let Some(room) = self.arrive(&room, seq) {
+                let arrival = self.rooms.get_mut(&*room).map(|room| room.on_message(seq));
+                if let Some(room) = arrival.and_then(|arrival| self.arrive(&room, arrival)) {
                     let (user, id, body) = (user.into_owned(), id.into_owned(), body.into_owned());
                     self.emit(Event::Message { room, seq, user, id, body, at });
                 }
             }
-            ServerMessage::Ack { room, id, seq, .. } => {
-                self.progress();
-                self.stats.acked += u64::from(self.unacked.resolve(Some(&room), &id, Ok(Acked { seq })));
-                self.deferrals = 0;
-            }
+            ServerMessage::Ack { room, id, seq, .. } => self.on_ack(&room, &id, seq),
             ServerMessage::Error { code, message, room, id, retry_after_ms, .. } => {
                 let retry_after = retry_after_ms.map(|millis| Duration::from_millis(millis).min(MAX_WAIT));
                 let fault = Fault { message: &message, room: room.as_deref(), retry_after };
@@ -75,6 +62,7 @@ impl Session {
                 let reconnect_after = Duration::from_millis(reconnect_after_ms).min(MAX_WAIT);
                 if let Some(link) = &mut self.link {
                     link.slot = Some(now + close_after + reconnect_after);
+                    link.is_leaving = !close_after.is_zero();
                 }
                 self.emit(Event::Goodbye { reason: reason.into_owned(), close_after, reconnect_after });
             }
@@ -82,6 +70,83 @@ impl Session {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Begins to use another connection, whose first text this is. The one used so far becomes the previous one: messages
+    /// and acks are still taken from it until it is [closed](Self::on_previous_closed).
+    ///
+    /// # Errors
+    ///
+    /// When the text is not a `welcome`. Nothing has changed then.
+    pub(crate) fn on_moved(&mut self, welcome: &str) -> Result<(), Reason> {
+        let message = ServerMessage::parse(welcome).map_err(|error| Reason::Protocol(error.to_string()))?;
+        if !matches!(message, ServerMessage::Welcome { .. }) {
+            return Err(not_welcome());
+        }
+        self.stats.moves += 1;
+        self.on_welcome(message);
+        self.unacked.on_moved();
+        for name in self.names() {
+            if let Some(room) = self.rooms.get_mut(&name) {
+                room.on_moved();
+            }
+            self.forget_if_out(&name);
+        }
+        Ok(())
+    }
+
+    /// Processes a text of the previous connection: its messages until a room is joined on the current one, and answers to
+    /// what was sent over it. Everything else concerns that connection alone.
+    pub(crate) fn on_previous_text(&mut self, text: &str, now: Instant) {
+        match ServerMessage::parse(text) {
+            Ok(ServerMessage::Message { room, seq, user, id, body, at, .. }) => {
+                let arrival = self.rooms.get_mut(&*room).map(|room| room.on_previous_message(seq));
+                if let Some(room) = arrival.and_then(|arrival| self.arrive(&room, arrival)) {
+                    let (user, id, body) = (user.into_owned(), id.into_owned(), body.into_owned());
+                    self.emit(Event::Message { room, seq, user, id, body, at });
+                }
+            }
+            Ok(ServerMessage::Ack { room, id, seq, .. }) => self.on_ack(&room, &id, seq),
+            Ok(ServerMessage::Error { code, message, room, id: Some(id), retry_after_ms, .. }) => {
+                let retry_after = retry_after_ms.map(|millis| Duration::from_millis(millis).min(MAX_WAIT));
+                let fault = Fault { message: &message, room: room.as_deref(), retry_after };
+                self.on_send_error(&id, code, &fault, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether nothing more is needed of the previous connection: every room is joined on the current one, and everything
+    /// sent over the previous one is answered.
+    pub(crate) fn has_moved(&self) -> bool {
+        !self.unacked.is_on_previous() && self.rooms.values().all(Room::is_settled)
+    }
+
+    /// The previous connection is closed: what it did not answer is sent again.
+    pub(crate) fn on_previous_closed(&mut self) {
+        self.unacked.on_previous_closed();
+        for room in self.rooms.values_mut() {
+            room.on_previous_closed();
+        }
+    }
+
+    fn on_welcome(&mut self, welcome: ServerMessage<'_>) {
+        let ServerMessage::Welcome { user, connection, server, generation, heartbeat_ms, .. } = welcome else { return };
+        let heartbeat = Duration::from_millis(heartbeat_ms);
+        self.link = Some(Link { heartbeat, progressed: false, slot: None, is_leaving: false });
+        self.stats.connects += 1;
+        self.emit(Event::Connected {
+            server: server.into_owned(),
+            generation: generation.map(Into::into),
+            connection: connection.into_owned(),
+            user: user.into_owned(),
+        });
+    }
+
+    fn on_ack(&mut self, room: &str, id: &str, seq: u64) {
+        self.progress();
+        self.stats.acked += u64::from(self.unacked.resolve(Some(room), id, Ok(Acked { seq })));
+        self.deferrals = 0;
     }
 
     fn progress(&mut self) {
@@ -111,9 +176,9 @@ impl Session {
     }
 
     /// The name of the room if the message is to be delivered.
-    fn arrive(&mut self, room: &str, seq: u64) -> Option<Arc<str>> {
+    fn arrive(&mut self, room: &str, arrival: Arrival) -> Option<Arc<str>> {
         let name = self.name(room)?;
-        match self.rooms.get_mut(room)?.on_message(seq) {
+        match arrival {
             Arrival::Stray => return None,
             Arrival::Duplicate => {
                 self.stats.duplicates += 1;
@@ -208,4 +273,8 @@ impl Session {
         let room = fault.room.map(|room| self.name(room).unwrap_or_else(|| room.into()));
         self.emit(Event::Error { code, message: fault.message.to_owned(), room });
     }
+}
+
+fn not_welcome() -> Reason {
+    Reason::Protocol("the first message is not `welcome`".to_owned())
 }

@@ -19,6 +19,10 @@ pub(super) struct Room {
     /// A cursor that was given up: the next `joined` reports the gap.
     abandoned: Option<u64>,
     state: State,
+    /// The room was joined on the previous connection, and not yet on the current one: messages come over the former.
+    is_on_previous: bool,
+    /// Messages up to this `seq` came over the previous connection, and may come again over the current one.
+    overlap: u64,
     wish: Wish,
     /// The server has announced that its messages do not continue at the cursor.
     is_history_gone: bool,
@@ -57,7 +61,7 @@ pub(super) enum Wish {
 /// A `message` compared with the cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
-    /// Not to be delivered: the client is not in the room.
+    /// Not to be delivered: the client is not in the room, or the message came over the previous connection, too.
     Stray,
     /// Not to be delivered: it was delivered before.
     Duplicate,
@@ -87,6 +91,8 @@ impl Room {
             epoch,
             abandoned: None,
             state: State::Out,
+            is_on_previous: false,
+            overlap: 0,
             wish: Wish::In,
             is_history_gone: false,
             retry_at: None,
@@ -154,6 +160,9 @@ impl Room {
         }
         self.state = State::In;
         self.deferrals = 0;
+        if let (true, Begin::After(seen)) = (std::mem::take(&mut self.is_on_previous), self.begin) {
+            self.overlap = seen;
+        }
         let is_other_log = matches!((&self.epoch, &epoch), (Some(known), Some(now)) if known != now);
         self.epoch = epoch.or(self.epoch.take());
         let gone = first.saturating_sub(1);
@@ -178,15 +187,25 @@ impl Room {
         Some(start)
     }
 
-    /// Compares a message with the cursor, and moves it.
+    /// Compares a message of the current connection with the cursor, and moves it.
     pub(super) fn on_message(&mut self, seq: u64) -> Arrival {
-        let (State::In | State::Leaving, Begin::After(seen)) = (self.state, self.begin) else {
-            return Arrival::Stray;
-        };
+        match self.state {
+            State::In | State::Leaving => self.advance(seq),
+            State::Out | State::Joining => Arrival::Stray,
+        }
+    }
+
+    /// The same for a message of the previous connection.
+    pub(super) fn on_previous_message(&mut self, seq: u64) -> Arrival {
+        if self.is_on_previous { self.advance(seq) } else { Arrival::Stray }
+    }
+
+    fn advance(&mut self, seq: u64) -> Arrival {
+        let Begin::After(seen) = self.begin else { return Arrival::Stray };
         // Messages were removed, or the log was replaced, while the client was in the room.
         let is_announced = std::mem::take(&mut self.is_history_gone);
         if seq <= seen && !is_announced {
-            return Arrival::Duplicate;
+            return if seq <= self.overlap { Arrival::Stray } else { Arrival::Duplicate };
         }
         self.begin = Begin::After(seq);
         if seq.checked_sub(1) == Some(seen) {
@@ -234,5 +253,26 @@ impl Room {
     /// The client is not in the room, or not any more.
     pub(super) fn on_out(&mut self) {
         self.state = State::Out;
+        self.is_on_previous = false;
+        self.overlap = 0;
+    }
+
+    /// The client has another connection, and is to join the room there.
+    pub(super) fn on_moved(&mut self) {
+        let is_joined = matches!(self.state, State::In | State::Leaving);
+        self.on_out();
+        self.is_on_previous = is_joined;
+        self.is_history_gone = false;
+        self.retry_at = None;
+    }
+
+    /// No message of the previous connection follows.
+    pub(super) fn on_previous_closed(&mut self) {
+        self.is_on_previous = false;
+    }
+
+    /// Whether the room is where the application wants it to be.
+    pub(super) fn is_settled(&self) -> bool {
+        self.state == State::In && self.wish == Wish::In
     }
 }

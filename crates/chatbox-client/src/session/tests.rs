@@ -1,5 +1,6 @@
 //! A session's reaction to single requests of the application and messages of the server.
 
+mod moving;
 mod rooms;
 mod sends;
 
@@ -50,6 +51,16 @@ impl Fixture {
         self.events();
     }
 
+    fn move_on(&mut self) {
+        let welcome = r#"{"type":"welcome","user":"u","connection":"8","server":"t","heartbeat_ms":25000}"#;
+        self.session.on_moved(welcome).unwrap();
+        self.events();
+    }
+
+    fn receive_previous(&mut self, text: &str) {
+        self.session.on_previous_text(text, self.now);
+    }
+
     fn disconnect(&mut self) {
         self.session.on_disconnected(Reason::Silent(Duration::ZERO), Duration::ZERO);
         self.events();
@@ -70,9 +81,7 @@ impl Fixture {
     }
 
     fn message(&mut self, seq: u64) {
-        self.receive(&format!(
-            r#"{{"type":"message","room":"r","seq":{seq},"user":"u","id":"i{seq}","body":"b","at":"2026-01-02T03:04:05.120Z"}}"#
-        ));
+        self.receive(&message(seq));
     }
 
     /// All texts that the client writes now.
@@ -83,6 +92,12 @@ impl Fixture {
     fn events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.session.poll_event()).collect()
     }
+}
+
+fn message(seq: u64) -> String {
+    format!(
+        r#"{{"type":"message","room":"r","seq":{seq},"user":"u","id":"i{seq}","body":"b","at":"2026-01-02T03:04:05.120Z"}}"#
+    )
 }
 
 fn join(fields: &str) -> String {

@@ -1,7 +1,7 @@
-//! From the address to the `welcome`: what the client asks for, and what it makes of a refusal.
+//! From the address to the `welcome`: the request, credentials, and refusals.
 
 use crate::server::{event, server};
-use chatbox_client::{BuildError, Client, Event, Reason};
+use chatbox_client::{BuildError, Client, Event, HeaderMap, Reason};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
-async fn the_client_says_who_it_is_and_what_it_speaks() {
+async fn the_request_has_the_user_the_token_and_the_subprotocol() {
     let (builder, mut server) = server();
     let (_client, mut events) = builder.token("secret").connect().unwrap();
     let peer = server.welcome().await;
@@ -23,7 +23,7 @@ async fn the_client_says_who_it_is_and_what_it_speaks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_provider_is_asked_before_each_connect() {
+async fn a_token_provider_is_called_before_each_attempt() {
     let (builder, mut server) = server();
     let asked = Arc::new(AtomicU32::new(0));
     let provider = move || {
@@ -33,7 +33,7 @@ async fn a_token_provider_is_asked_before_each_connect() {
     let (_client, mut events) = builder.token_provider(provider).connect().unwrap();
     let peer = server.welcome().await;
     assert_eq!(peer.request.headers()["authorization"], "Bearer token-0");
-    peer.closes(1008).await;
+    peer.close(1008).await;
     server.refuse("HTTP/1.1 401 Unauthorized\r\n\r\n").await;
     let peer = server.welcome().await;
     assert_eq!(peer.request.headers()["authorization"], "Bearer token-3");
@@ -49,7 +49,7 @@ async fn a_token_provider_is_asked_before_each_connect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn several_servers_are_tried_in_turn_from_a_random_one_on() {
+async fn servers_are_tried_in_turn_from_a_random_one() {
     let mut begun_at = HashSet::new();
     while begun_at.len() < 3 {
         let (builder, mut server) = server();
@@ -58,14 +58,14 @@ async fn several_servers_are_tried_in_turn_from_a_random_one_on() {
         for _ in 0..4 {
             hosts.push(server.dialled().await.0.host);
         }
-        assert_eq!(hosts[..3].iter().collect::<HashSet<_>>().len(), 3, "each has its turn");
+        assert_eq!(hosts[..3].iter().collect::<HashSet<_>>().len(), 3, "each is tried");
         assert_eq!(hosts[0], hosts[3]);
         begun_at.insert(hosts.swap_remove(0));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_draining_server_is_left_alone_for_as_long_as_it_asks() {
+async fn retry_after_of_a_refusal_is_honoured() {
     let (builder, mut server) = server();
     let (_client, mut events) = builder.backoff(Duration::ZERO, Duration::ZERO).connect().unwrap();
     let refused_at = Instant::now();
@@ -92,7 +92,7 @@ async fn a_refusal_that_would_be_repeated_ends_the_client() {
         assert_eq!(seen, status);
         assert_eq!(events.next().await, None);
         assert!(sending.await.is_err());
-        // There is nothing to wait for.
+        // Returns at once.
         client.close().await;
     }
 }
@@ -123,10 +123,42 @@ async fn plain_tcp_is_the_default() {
 }
 
 #[tokio::test]
-async fn what_cannot_work_is_no_client() {
+async fn an_invalid_configuration_is_an_error() {
     let error = |builder: chatbox_client::Builder| builder.connect().unwrap_err();
     assert!(matches!(error(Client::builder()), BuildError::NoServer));
     assert!(matches!(error(Client::builder().server("ws://h").token("a\nb")), BuildError::Token));
     #[cfg(not(feature = "tls"))]
     assert!(error(Client::builder().server("wss://h")).to_string().contains("feature `tls`"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_header_provider_is_called_before_each_attempt_and_the_token_wins() {
+    let (builder, mut server) = server();
+    let asked = AtomicU32::new(0);
+    let provider = move || {
+        let cookie = format!("session={}", asked.fetch_add(1, Ordering::Relaxed));
+        let headers = [("cookie", cookie), ("authorization", "Bearer replaced".to_owned())];
+        let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        async move { Ok::<HeaderMap, String>(headers.into_iter().collect()) }
+    };
+    let (_client, _events) = builder.token("secret").header_provider(provider).connect().unwrap();
+    let peer = server.welcome().await;
+    assert_eq!(peer.request.headers()["cookie"], "session=0");
+    assert_eq!(peer.request.headers()["authorization"], "Bearer secret");
+    // Another session may be accepted.
+    peer.close(1008).await;
+    assert_eq!(server.welcome().await.request.headers()["cookie"], "session=1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_of_the_opening_handshake_cannot_be_provided() {
+    for name in ["host", "sec-websocket-key", "sec-websocket-protocol", "upgrade"] {
+        let (builder, _server) = server();
+        let provider = move || async move {
+            Ok::<HeaderMap, String>([(name.parse().unwrap(), "x".parse().unwrap())].into_iter().collect())
+        };
+        let (_client, mut events) = builder.header_provider(provider).connect().unwrap();
+        let Some(Event::Disconnected { reason: Reason::Headers(text), .. }) = events.next().await else { panic!() };
+        assert!(text.contains(&format!("`{name}`")), "{text}");
+    }
 }

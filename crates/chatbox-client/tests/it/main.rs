@@ -6,6 +6,7 @@
 mod closing;
 mod connecting;
 mod flowing;
+mod moving;
 mod reconnecting;
 mod server;
 #[cfg(feature = "tls")]

@@ -1,4 +1,4 @@
-//! A server that does what a test tells it, and nothing else.
+//! A scripted server.
 
 use chatbox_client::{Builder, Client, Event, Events, Target};
 use futures_util::{SinkExt, StreamExt};
@@ -10,18 +10,18 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
-/// The other end of what a client dials.
+/// Accepts the connections of a client.
 pub(crate) struct Server {
     dialled: mpsc::UnboundedReceiver<(Target, DuplexStream)>,
 }
 
-/// One connection, seen from the server.
+/// The server's end of one connection.
 pub(crate) struct Peer {
     pub(crate) request: Request,
     pub(crate) socket: WebSocketStream<DuplexStream>,
 }
 
-/// A client's builder whose connections all end at this server. Each holds `capacity` bytes on their way.
+/// A server, and a builder of clients that connect to it. Each connection buffers `capacity` bytes.
 pub(crate) fn server_with_capacity(capacity: usize) -> (Builder, Server) {
     let (dial, dialled) = mpsc::unbounded_channel();
     let builder = Client::builder().server("ws://fake/chat").user("u").dial(move |target| {
@@ -39,7 +39,7 @@ pub(crate) fn server() -> (Builder, Server) {
 impl Server {
     /// The next connection, before its opening handshake.
     pub(crate) async fn dialled(&mut self) -> (Target, DuplexStream) {
-        self.dialled.recv().await.expect("the client is gone")
+        self.dialled.recv().await.expect("the client has ended")
     }
 
     /// The next connection, before its `welcome`.
@@ -59,7 +59,7 @@ impl Server {
     /// The next connection, with its `welcome`.
     pub(crate) async fn welcome(&mut self) -> Peer {
         let mut peer = self.accept().await;
-        peer.says(r#"{"type":"welcome","user":"u","connection":"7","server":"s","heartbeat_ms":1000}"#).await;
+        peer.send(r#"{"type":"welcome","user":"u","connection":"7","server":"s","heartbeat_ms":1000}"#).await;
         peer
     }
 
@@ -75,19 +75,19 @@ impl Server {
 }
 
 impl Peer {
-    pub(crate) async fn says(&mut self, text: &str) {
+    pub(crate) async fn send(&mut self, text: &str) {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
-    pub(crate) async fn says_message(&mut self, seq: u64) {
-        self.says(&format!(
+    pub(crate) async fn send_message(&mut self, seq: u64) {
+        self.send(&format!(
             r#"{{"type":"message","room":"r","seq":{seq},"user":"u","id":"i{seq}","body":"b","at":"2026-01-02T03:04:05.120Z"}}"#
         ))
         .await;
     }
 
-    /// The next thing that the client says.
-    pub(crate) async fn hears(&mut self) -> String {
+    /// The next text of the client.
+    pub(crate) async fn receive(&mut self) -> String {
         loop {
             match self.socket.next().await.expect("the client ended the connection").unwrap() {
                 Message::Text(text) => return text.to_string(),
@@ -98,7 +98,7 @@ impl Peer {
     }
 
     /// Closes, and waits for the echo.
-    pub(crate) async fn closes(mut self, code: u16) {
+    pub(crate) async fn close(mut self, code: u16) {
         let close = CloseFrame { code: code.into(), reason: "reason".into() };
         self.socket.send(Message::Close(Some(close))).await.unwrap();
         loop {
@@ -112,7 +112,7 @@ impl Peer {
     }
 
     /// Waits for the client's Close, and answers it.
-    pub(crate) async fn awaits_close(mut self) -> u16 {
+    pub(crate) async fn await_close(mut self) -> u16 {
         let mut code = None;
         loop {
             match self.socket.next().await {
@@ -125,7 +125,7 @@ impl Peer {
     }
 }
 
-/// The next event of a kind; others are passed over.
+/// The next event that `select` accepts; others are skipped.
 pub(crate) async fn event<T>(events: &mut Events, mut select: impl FnMut(Event) -> Option<T>) -> T {
     loop {
         if let Some(found) = select(events.next().await.expect("the client ended")) {

@@ -1,7 +1,5 @@
 //! Integration tests of the public API: what a soak reports about services that do not work.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use chatbox_soak::{Soak, SoakError};
 use std::future::{pending, ready};
 use std::num::NonZeroU32;

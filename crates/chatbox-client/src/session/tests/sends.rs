@@ -141,3 +141,33 @@ fn a_rate_limit_is_met_without_flooding_the_server() {
     let seqs: Vec<_> = answers.iter_mut().map(|answer| answer.try_recv().unwrap().unwrap().seq).collect();
     assert_eq!(seqs, (1..=500).collect::<Vec<_>>(), "in the order of sending");
 }
+
+/// What a wait for all acks has come to: `None` while it lasts.
+fn outcome(answer: &mut oneshot::Receiver<Result<(), SendError>>) -> Option<Result<(), SendError>> {
+    answer.try_recv().ok()
+}
+
+#[test]
+fn a_wait_for_acks_ends_when_everything_sent_before_it_is_answered() {
+    let mut fixture = Fixture::connected();
+    let wait = |fixture: &mut Fixture| {
+        let (reply, answer) = oneshot::channel();
+        fixture.session.wait_for_acks(reply);
+        answer
+    };
+    assert_eq!(outcome(&mut wait(&mut fixture)), Some(Ok(())), "nothing was sent");
+    let _first = fixture.send("1", "");
+    let mut one = wait(&mut fixture);
+    let _second = fixture.send("2", "");
+    let mut both = wait(&mut fixture);
+    // Out of order.
+    fixture.receive(r#"{"type":"error","code":"too_long","message":"m","room":"r","id":"2"}"#);
+    assert_eq!((outcome(&mut one), outcome(&mut both)), (None, None));
+    fixture.receive(r#"{"type":"ack","room":"r","id":"1","seq":5}"#);
+    assert_eq!((outcome(&mut one), outcome(&mut both)), (Some(Ok(())), Some(Ok(()))));
+
+    let _third = fixture.send("3", "");
+    let mut never = wait(&mut fixture);
+    fixture.session.finish(Reason::Requested);
+    assert_eq!(outcome(&mut never), Some(Err(SendError::Closed)));
+}
