@@ -14,6 +14,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jsonwebtoken::{EncodingKey, Header};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -34,13 +35,14 @@ pub(crate) struct Credentials {
 }
 
 /// An authenticated user.
-pub(crate) struct Identity {
-    /// The user id.
-    pub(crate) user: String,
-    /// Time until the token expires. `None` without a token.
-    pub(crate) valid_for: Option<Duration>,
-    /// The rooms that the user may enter. `None`: all.
-    pub(crate) rooms: Option<Permission>,
+#[derive(Clone)]
+pub struct Identity {
+    /// The user id: 1 to 128 bytes, all of them visible.
+    pub user: String,
+    /// Whether the user may enter a room of this name. `None`: every room.
+    pub rooms: Option<Permission>,
+    /// When the authentication expires, and the connection is closed with 1008. `None`: never.
+    pub expires: Option<SystemTime>,
 }
 
 /// Why a request is not authenticated. The texts repeat nothing of the request.
@@ -103,6 +105,39 @@ struct Claims {
     rooms: Option<Vec<String>>,
 }
 
+impl Identity {
+    /// A user who may enter every room, and whose authentication does not expire.
+    pub fn new(user: impl Into<String>) -> Self {
+        Self { user: user.into(), rooms: None, expires: None }
+    }
+
+    /// The same identity, if its user id is valid.
+    ///
+    /// # Errors
+    /// [`AuthError::BadUser`].
+    pub(crate) fn checked(self) -> Result<Self, AuthError> {
+        Ok(Self { user: checked(self.user)?, ..self })
+    }
+}
+
+impl From<&str> for Identity {
+    fn from(user: &str) -> Self {
+        Self::new(user)
+    }
+}
+
+impl From<String> for Identity {
+    fn from(user: String) -> Self {
+        Self::new(user)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("user", &self.user).field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
 impl Authenticator {
     /// The user of a request. `peer` is the address that the connection comes from, where it is known.
     ///
@@ -127,7 +162,7 @@ impl Authenticator {
             (Some(token), Some(keys)) => keys.identity(&token),
             (_, _) if self.anonymous.allows(peer) => {
                 let user = query.user.unwrap_or_else(|| "anonymous".to_owned());
-                Ok(Identity { user: checked(user)?, valid_for: None, rooms: None })
+                Ok(Identity { user: checked(user)?, rooms: None, expires: None })
             }
             (Some(_), None) => Err(AuthError::Invalid),
             (None, _) => Err(AuthError::Missing),
@@ -145,10 +180,14 @@ impl KeyRing {
         if iat.map(moment).transpose()?.is_some_and(|issued| issued > now + self.leeway()) {
             return Err(AuthError::Invalid);
         }
+        let exp = moment(exp)?;
         // No leeway here: connections are closed at `exp`.
-        let valid_for = moment(exp)?.checked_sub(now).filter(|left| !left.is_zero()).ok_or(AuthError::Expired)?;
+        if exp <= now {
+            return Err(AuthError::Expired);
+        }
         let rooms = rooms.map(|patterns| permission(&patterns)).transpose()?;
-        Ok(Identity { user: checked(sub)?, valid_for: Some(valid_for), rooms })
+        // A moment that cannot be represented is never reached.
+        Ok(Identity { user: checked(sub)?, rooms, expires: SystemTime::UNIX_EPOCH.checked_add(exp) })
     }
 }
 

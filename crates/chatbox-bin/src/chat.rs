@@ -1,10 +1,14 @@
 //! The handler that connects a WebSocket session to the rooms.
 
+use crate::auth::Identity;
+use crate::disconnect::close_reason;
 use chatbox_core::{Batch, CloseReason, Closing, Connection, Source as _};
+use chatbox_protocol::Disconnect;
 use chatbox_rooms::{Member, Permission, Rooms};
-use chatbox_ws::{Handler, Message};
+use chatbox_ws::{Expiry, Handler, Message};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 /// A member of the rooms as the handler of a WebSocket session: `chatbox-ws` and `chatbox-rooms` do not depend on each other.
 pub(crate) struct ChatHandler {
@@ -41,4 +45,10 @@ impl Handler for ChatHandler {
     fn before_close(&mut self, connection: &Arc<Connection>, closing: &Closing) {
         self.member.before_close(connection, closing);
     }
+}
+
+/// The close of a connection when its authentication expires.
+pub(crate) fn expiry(identity: &Identity) -> Option<Expiry> {
+    let left = identity.expires?.duration_since(SystemTime::now()).unwrap_or_default();
+    Some(Expiry::new(left, close_reason(Disconnect::TokenExpired)))
 }

@@ -2,7 +2,9 @@
 #![doc = include_str!("../README.md")]
 
 mod auth;
+mod authenticate;
 mod background;
+mod builder;
 mod chat;
 pub mod cli;
 mod client_addr;
@@ -11,6 +13,8 @@ mod config;
 mod disconnect;
 mod error;
 mod history_limit;
+mod hook;
+mod lifecycle;
 mod logging;
 mod readiness;
 mod refusal;
@@ -22,14 +26,19 @@ mod stages;
 mod state;
 mod telemetry;
 
-pub use auth::KeyError;
+pub use auth::{Identity, KeyError};
+pub use builder::ServiceBuilder;
 pub use chatbox_core::Refused;
+pub use chatbox_health::Readiness;
+pub use chatbox_rooms::Permission;
+pub use chatbox_shutdown::{Budget, Ending, Shutdown};
 pub use config::{
     Anonymous, AuthConfig, Checked, Config, ConfigError, ConfigErrorKind, ConfigSource, Flags, HeartbeatConfig,
     InvalidNetwork, InvalidOrigin, LimitsConfig, Loaded, LogConfig, LogFormat, Network, Origin, Retention, Secret,
     ServerConfig, ShutdownConfig, StoreConfig,
 };
 pub use error::StartError;
+pub use hook::AuthenticationError;
 pub use report::{Connections, Messages, ServiceReport};
 pub use service::Service;
 pub use telemetry::install as install_metrics;

@@ -1,13 +1,12 @@
 //! Refused HTTP requests: a status, and the JSON body `{"error":CODE,"message":TEXT}`.
 
-use crate::auth::AuthError;
 use crate::telemetry;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
 use chatbox_core::Refused;
 use chatbox_protocol::ErrorBody;
 use http::StatusCode;
-use http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER};
 
 /// The `Retry-After` of refusals that pass, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -56,14 +55,6 @@ impl IntoResponse for HttpRefusal {
         let mut response = (self.status, axum::Json(body)).into_response();
         response.headers_mut().extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));
         response
-    }
-}
-
-impl From<AuthError> for HttpRefusal {
-    fn from(error: AuthError) -> Self {
-        telemetry::on_refused("unauthorized");
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", error.to_string())
-            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 }
 

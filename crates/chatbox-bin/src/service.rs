@@ -1,17 +1,18 @@
 //! The whole service as a value: the program runs it, and other programs embed it.
 
-use crate::chat::ChatHandler;
+use crate::auth::Identity;
+use crate::chat::{ChatHandler, expiry};
 use crate::config::{Checked, Config};
 use crate::error::StartError;
-use crate::report::ServiceReport;
+use crate::hook::{AuthenticationError, Hook};
+use crate::routes;
 use crate::state::ServiceState;
-use crate::{routes, telemetry};
 use axum::Router;
 use chatbox_core::Refused;
-use chatbox_shutdown::{Phase, Report, Shutdown, Stage};
+use chatbox_health::Readiness;
+use http::request::Parts;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A running chat service without a listener of its own. Cheap to clone.
@@ -49,12 +50,12 @@ impl Service {
     /// # Errors
     /// [`StartError`]; nothing is left half-started.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        Self::start_checked(config.check()?).await
+        Self::start_checked(config.check()?, None).await
     }
 
-    pub(crate) async fn start_checked(checked: Checked) -> Result<Self, StartError> {
+    pub(crate) async fn start_checked(checked: Checked, hook: Option<Hook>) -> Result<Self, StartError> {
         let store = chatbox_store::open(&checked.store_url.reveal().parse()?).await?;
-        Ok(Self { state: Arc::new(ServiceState::from_parts(checked, store)) })
+        Ok(Self { state: Arc::new(ServiceState::from_parts(checked, store, hook)) })
     }
 
     /// The routes of the service, to be nested under a prefix of the embedding program: the page, the WebSocket, the probes, history.
@@ -72,69 +73,40 @@ impl Service {
         }
     }
 
-    /// Serves a connection after an opening handshake that was done elsewhere, for transports other than axum. `user` is trusted, and
-    /// may enter every room. The future is meant to be spawned as a task; it ends with the connection, and dropping it cuts the connection.
+    /// Authenticates a request as the routes do, for a program that does the opening handshake itself: see
+    /// [`serve_stream`](Self::serve_stream). Its `Origin` is not checked.
+    ///
+    /// # Errors
+    /// [`AuthenticationError`].
+    pub async fn authenticate(&self, request: &Parts) -> Result<Identity, AuthenticationError> {
+        self.state.authenticate(request).await
+    }
+
+    /// Serves a connection after an opening handshake that was done elsewhere, for transports other than axum. The identity is trusted; a name
+    /// is an identity that may enter every room. The future is meant to be spawned as a task; it ends with the connection, and dropping it cuts
+    /// the connection.
     ///
     /// # Errors
     /// [`Refused`]: the service shuts down, or a limit is reached.
-    pub fn serve_stream<S>(
+    pub fn serve_stream<S, I>(
         &self,
         stream: S,
-        user: &str,
-    ) -> Result<impl Future<Output = ()> + Send + Unpin + use<S>, Refused>
+        identity: I,
+    ) -> Result<impl Future<Output = ()> + Send + Unpin + use<S, I>, Refused>
     where
+        I: Into<Identity>,
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let lease = self.state.registry.admit(user)?;
-        let handler = ChatHandler::new(&self.state.rooms, lease.connection(), None);
-        Ok(self.state.transport.serve(stream, Default::default(), lease, handler, None))
+        let identity = identity.into();
+        let lease = self.state.registry.admit(&identity.user)?;
+        let expiry = expiry(&identity);
+        let handler = ChatHandler::new(&self.state.rooms, lease.connection(), identity.rooms);
+        Ok(self.state.transport.serve(stream, Default::default(), lease, handler, expiry))
     }
 
-    /// Registers the service in the shutdown of the embedding program: its lame duck, its drain of the connections, and the flush of its
-    /// store.
-    ///
-    /// The plan of that shutdown governs; `config.shutdown` gives only `close_rate` and `close_handshake`. Serve the
-    /// [`router`](Self::router) until the last phase, so that probes and newcomers are answered. [`report`](Self::report) adds what the
-    /// service counted to the shutdown's report. Must be called within a tokio runtime.
-    pub fn register(&self, shutdown: &mut Shutdown) {
-        tokio::spawn(Arc::clone(&self.state).follow(shutdown.phases()));
-        let state = Arc::clone(&self.state);
-        shutdown.during(Stage::LameDuck, "admission", move |_| async move {
-            state.leave_running(Phase::LameDuck);
-            Ok(())
-        });
-        let state = Arc::clone(&self.state);
-        shutdown.during(Stage::Draining, "websockets", move |budget| state.drain(budget));
-        let state = Arc::clone(&self.state);
-        shutdown.during(Stage::Flushing, "store", move |_| async move { state.flush().await });
-        let registry = self.state.registry.clone();
-        shutdown.expect_none("connections", move || registry.len());
-    }
-
-    /// The report of a shutdown in which the service was [registered](Self::register), with the connections and messages that the
-    /// service counted.
-    #[must_use]
-    pub fn report(&self, shutdown: Report) -> ServiceReport {
-        let report = ServiceReport::new(shutdown, self.state.registry.tally(), self.state.rooms.totals());
-        telemetry::on_shutdown(Duration::from_millis(report.shutdown.duration_ms));
-        report
-    }
-
-    /// Shuts the service down within `deadline`, for programs that have no shutdown to [`register`](Self::register) it in: refuses
-    /// newcomers, serves on while load balancers take notice, closes every connection in its paced turn, stores what was accepted.
-    ///
-    /// The configured budgets are shortened as needed: the lame duck first, and the flush only to a quarter of `deadline`. Serve the
-    /// router meanwhile, so that probes and newcomers are answered. Not cancel safe: dropping the future leaves the shutdown where it is.
-    pub async fn shutdown(&self, deadline: Duration) -> ServiceReport {
-        let report = match Shutdown::without_signals(self.state.plan) {
-            Ok(mut shutdown) => {
-                self.register(&mut shutdown);
-                shutdown.trigger().begin_within(deadline);
-                shutdown.run().await
-            }
-            Err(error) => unreachable!("the plan was checked with the configuration: {error}"),
-        };
-        self.report(report)
+    /// Whether the service is ready for traffic, as `readyz` answers it. Cancel safe.
+    pub async fn readiness(&self) -> Readiness {
+        self.state.health.readiness().await
     }
 }
 

@@ -27,6 +27,12 @@ impl ServiceState {
         Ok(if tally.timed_out + tally.aborted > 0 { Ending::CutShort } else { Ending::Complete })
     }
 
+    /// Ends the drain: cuts what is open.
+    pub(crate) async fn force(&self) {
+        self.forced.send_replace(true);
+        self.close_connections(Duration::ZERO, ready(())).await;
+    }
+
     /// Stores what was accepted, then closes the store.
     pub(crate) async fn flush(&self) -> Result<(), BoxError> {
         // A second signal during the lame duck skips the drain: cut what is open.
@@ -62,6 +68,14 @@ impl ServiceState {
             let drain = Drain::new(close_reason(Disconnect::Shutdown), budget)
                 .with_rate(shutdown.close_rate)
                 .with_close_handshake(shutdown.close_handshake);
+            let mut forced = self.forced.subscribe();
+            let expired = async {
+                tokio::select! {
+                    () = expired => {}
+                    // The sender lives as long as the state.
+                    _ = forced.wait_for(|forced| *forced) => {}
+                }
+            };
             let tally = self.registry.drain(drain, expired).await;
             telemetry::on_drained(&tally);
             tally

@@ -4,6 +4,7 @@ use crate::auth::Authenticator;
 use crate::background::Background;
 use crate::config::{Checked, Config};
 use crate::history_limit::HistoryLimit;
+use crate::hook::Hook;
 use crate::readiness;
 use crate::telemetry::{self, ConnectionMetrics};
 use chatbox_core::{Registry, Tally};
@@ -13,7 +14,7 @@ use chatbox_shutdown::{Phase, Plan};
 use chatbox_store::Store;
 use chatbox_ws::{OriginPolicy, Transport};
 use std::sync::Arc;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 /// The parts of a running service. Dropping it ends the service: connections are cut, background tasks are aborted and the store
 /// is closed when the last session has let go of it.
@@ -28,8 +29,12 @@ pub(crate) struct ServiceState {
     /// Closed when the shutdown begins: not ready from then on.
     pub(crate) gate: Gate,
     pub(crate) authenticator: Authenticator,
+    /// Authenticates instead, where an embedding program has set one.
+    pub(crate) hook: Option<Hook>,
     pub(crate) origins: OriginPolicy,
     pub(crate) history_limit: Arc<HistoryLimit>,
+    /// True once the end of a drain was forced.
+    pub(crate) forced: watch::Sender<bool>,
     /// The outcome of the drain, once it has ended.
     pub(crate) drained: OnceCell<Tally>,
     _background: Background,
@@ -37,7 +42,7 @@ pub(crate) struct ServiceState {
 
 impl ServiceState {
     /// Starts a service over an open store. Must be called within a tokio runtime.
-    pub(crate) fn from_parts(checked: Checked, store: Arc<dyn Store>) -> Self {
+    pub(crate) fn from_parts(checked: Checked, store: Arc<dyn Store>, hook: Option<Hook>) -> Self {
         let config = &checked.config;
         let registry = Registry::new(config.registry_limits(), ConnectionMetrics::new());
         let options = config.room_options().with_on_rejected(telemetry::on_rejected);
@@ -59,8 +64,10 @@ impl ServiceState {
             health,
             gate,
             authenticator: Authenticator { keys, anonymous },
+            hook,
             origins,
             history_limit: Arc::default(),
+            forced: watch::Sender::new(false),
             drained: OnceCell::new(),
             config,
             _background: background,

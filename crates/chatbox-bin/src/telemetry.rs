@@ -57,6 +57,7 @@ enum Kind {
 
 /// Reasons for refusals besides those of [`Refused`]: each is counted from the start, so that a rate can be taken of the first one.
 const REFUSALS: &[&str] = &[
+    "authentication_unavailable",
     "bad_request",
     "bad_upgrade",
     "handshake_limit",

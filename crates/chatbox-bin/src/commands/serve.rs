@@ -97,7 +97,7 @@ async fn serve(
     let ops = checked.config.ops_listen.map(|at| bind("ops_listen", at)).transpose()?;
     let metrics = telemetry::install().map_err(|error| Failure::at_run_time(format!("metrics: {error}")))?;
     let config = checked.config.clone();
-    let mut starting = pin!(Service::start_checked(checked));
+    let mut starting = pin!(Service::start_checked(checked, None));
     let (started, told) = tokio::select! {
         started = &mut starting => (Some(started), false),
         cause = shutdown.requested() => {

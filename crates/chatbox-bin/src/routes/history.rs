@@ -1,23 +1,21 @@
 //! Stored messages over HTTP: pages that are bounded in messages and bytes, of which a bounded number is held in memory.
 
-use crate::auth::Credentials;
 use crate::error::chain;
 use crate::history_limit::PagePermit;
 use crate::refusal::HttpRefusal;
 use crate::state::ServiceState;
 use crate::telemetry;
-use axum::Extension;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chatbox_protocol::RoomName;
 use chatbox_rooms::{History, Rooms};
 use chatbox_store::StoreError;
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode};
+use http::request::Parts;
 use serde::Deserialize;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The most messages that one request returns.
@@ -45,13 +43,10 @@ pub(super) async fn history(
     State(state): State<Arc<ServiceState>>,
     room: Result<Path<String>, PathRejection>,
     query: Result<Query<Range>, QueryRejection>,
-    credentials: Result<Query<Credentials>, QueryRejection>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
-    headers: HeaderMap,
+    head: Parts,
 ) -> Response {
     let answer = async {
-        let peer = peer.map(|Extension(ConnectInfo(peer))| peer.ip());
-        let identity = state.authenticator.identify(peer, &headers, credentials?.0)?;
+        let identity = state.authenticate(&head).await?;
         let Range { after, limit } = query?.0;
         let room = RoomName::new(room?.0).map_err(|error| HttpRefusal::bad_request(format!("room: {error}")))?;
         if identity.rooms.is_some_and(|allows| !allows(room.as_str())) {

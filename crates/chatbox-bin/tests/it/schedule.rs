@@ -172,7 +172,7 @@ fn check(report: &ServiceReport, refused: u64, deadline: Duration) -> Result<(),
 async fn live(service: Service, number: usize, client: Client, refused: Arc<AtomicU64>) -> Option<Seen> {
     sleep(Duration::from_millis(client.connects)).await;
     let (ours, theirs) = tokio::io::duplex(4_096);
-    let Ok(session) = service.serve_stream(theirs, &format!("user-{number}")) else {
+    let Ok(session) = service.serve_stream(theirs, format!("user-{number}")) else {
         refused.fetch_add(1, Ordering::Relaxed);
         return None;
     };
