@@ -14,8 +14,8 @@
 //! free, and then that is the head's successor still, or taken, and then nothing of it is stored.
 //! The driver's own second attempt is recognised by the server as the same insert.
 //!
-//! That an id is stored once rests on an index that somebody may drop. Therefore nothing is acknowledged before one of the
-//! batch's messages was found by that index: then it is there, and it can only be there if no id is stored twice.
+//! That an id is stored once rests on an index that somebody may drop. Therefore nothing that was inserted is acknowledged
+//! before the index was seen after the insert: it cannot be there if an id is stored twice.
 //!
 //! What remains is that the places after a stale head may be free again because they were expired.
 //! Therefore a head is believed for a while only ([`FRESH`](super::heads::FRESH)), and
@@ -33,6 +33,7 @@ use crate::{Append, AppendResult, Appended, Draft};
 
 use super::documents::NewMessage;
 use super::log::Log;
+use super::schema;
 
 /// How many inserts of a batch run at the same time. A contended room delays only those in its lane.
 const LANES: usize = 8;
@@ -61,25 +62,21 @@ pub(super) async fn append(log: &Log, batch: &[Append]) -> Result<Vec<Appended>>
     }
     let answers: Vec<_> =
         answers.into_iter().map(|answer| answer.expect("a lane answers each of its appends")).collect();
-    confirm(log, batch, &answers).await?;
+    confirm(log, &answers).await?;
     Ok(answers)
 }
 
-/// Looks for one of the messages that were stored by the index that makes ids unique.
-async fn confirm(log: &Log, batch: &[Append], answers: &[Appended]) -> Result<()> {
-    let stored = batch.iter().zip(answers).find_map(|(append, answer)| {
-        let (Appended::All(results) | Appended::Partly { results, .. }) = answer else { return None };
-        let mut messages = append.messages.iter().zip(results);
-        messages.find_map(|(draft, result)| match result {
-            AppendResult::New(seq) => Some((append, draft, *seq)),
-            AppendResult::Duplicate(_) => None,
-        })
+/// Looks for the index that makes ids unique, if anything was inserted.
+async fn confirm(log: &Log, answers: &[Appended]) -> Result<()> {
+    let is_new = |result: &AppendResult| matches!(result, AppendResult::New(_));
+    let inserted = answers.iter().any(|answer| match answer {
+        Appended::All(results) | Appended::Partly { results, .. } => results.iter().any(is_new),
+        Appended::HeadMoved { .. } => false,
     });
-    let Some((append, draft, seq)) = stored else { return Ok(()) };
-    if log.find(&append.room, &draft.user, &draft.id).await? == Some(seq) {
+    if !inserted || schema::has_unique_ids(&log.messages).await? {
         return Ok(());
     }
-    Err(Error::custom("a message that was just stored is gone: the collection was dropped or replaced"))
+    Err(Error::custom("the index that makes ids unique is gone"))
 }
 
 /// The indices in the batch of every room's first append, then of every room's second one, and so on.

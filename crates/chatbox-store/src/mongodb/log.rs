@@ -5,7 +5,6 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use mongodb::error::Result;
-use mongodb::options::Hint;
 use mongodb::{Collection, Database};
 use tokio::time::Instant;
 
@@ -14,7 +13,6 @@ use crate::{Page, Span, Stored};
 
 use super::documents::{MESSAGES, Message, PositionOnly};
 use super::heads::Heads;
-use super::schema::id_keys;
 
 /// How many messages the server sends at a time: a page of a room's members.
 const BATCH: u32 = 256;
@@ -122,14 +120,13 @@ impl Log {
         Ok(found)
     }
 
-    /// The `seq` of the message with that id, found by the index that makes ids unique. An error if there is no such index.
+    /// The `seq` of the message with that id, if it is stored.
     pub(super) async fn find(&self, room: &str, user: &str, id: &str) -> Result<Option<u64>> {
         let found = self
             .messages
             .clone_with_type::<PositionOnly>()
             .find_one(doc! { "_id.room": room, "user": user, "id": id })
             .projection(doc! { "_id": 1 })
-            .hint(Hint::Keys(id_keys()))
             .await?;
         Ok(found.map(|found| found.position.seq.cast_unsigned()))
     }

@@ -53,7 +53,7 @@ pub(super) struct Prepared {
 }
 
 /// The keys of the index that makes room, user and id unique.
-pub(super) fn id_keys() -> Document {
+fn id_keys() -> Document {
     doc! { "_id.room": 1, "user": 1, "id": 1 }
 }
 
@@ -64,20 +64,17 @@ fn position_keys() -> Document {
 /// Looks at everything that the log relies on, and creates what is missing. Several processes may do so at once, any number of
 /// times. If all is there, it only reads.
 pub(super) async fn prepare(database: &Database) -> Result<Prepared, Error> {
-    let schema = meta(database);
+    let (schema, messages) = (meta(database), database.collection(MESSAGES));
     let (hello, schema, mut collection, indexes) = try_join4(
         database.run_command(doc! { "hello": 1 }).into_future(),
         schema.find_one(doc! { "_id": "schema" }).into_future(),
         collection_id(database),
-        indexes(database),
+        indexes(&messages),
     )
     .await?;
     check_server(&hello)?;
     schema.as_ref().map_or(Ok(()), check_version)?;
-    let has = |keys: &Document, unique: bool| {
-        indexes.iter().any(|(found, is_unique)| found == keys && (*is_unique || !unique))
-    };
-    if !has(&id_keys(), true) || !has(&position_keys(), false) {
+    if !has(&indexes, &id_keys(), true) || !has(&indexes, &position_keys(), false) {
         create_indexes(database).await?;
         collection = collection_id(database).await?;
     }
@@ -88,6 +85,15 @@ pub(super) async fn prepare(database: &Database) -> Result<Prepared, Error> {
     };
     let server_ms = hello.get_datetime("localTime").map(|time| time.timestamp_millis());
     Ok(Prepared { epoch, server_ms: server_ms.map_err(|_| custom("the server does not say what time it is"))? })
+}
+
+/// Whether the collection has the index that makes ids unique.
+pub(super) async fn has_unique_ids(messages: &Collection<Document>) -> mongodb::error::Result<bool> {
+    Ok(has(&indexes(messages).await?, &id_keys(), true))
+}
+
+fn has(indexes: &[(Document, bool)], keys: &Document, unique: bool) -> bool {
+    indexes.iter().any(|(found, is_unique)| found == keys && (*is_unique || !unique))
 }
 
 /// The log's epoch, if there is a log; `Some(None)` if it was made by a version without epochs. Writes nothing.
@@ -167,9 +173,9 @@ async fn collection_id(database: &Database) -> mongodb::error::Result<Bson> {
 }
 
 /// The indexes of the collection of messages: their keys, and whether they are unique.
-async fn indexes(database: &Database) -> mongodb::error::Result<Vec<(Document, bool)>> {
+async fn indexes(messages: &Collection<Document>) -> mongodb::error::Result<Vec<(Document, bool)>> {
     const NAMESPACE_NOT_FOUND: i32 = 26;
-    let found = match database.collection::<Document>(MESSAGES).list_indexes().await {
+    let found = match messages.list_indexes().await {
         Ok(found) => found.try_collect::<Vec<_>>().await?,
         Err(error) if matches!(&*error.kind, ErrorKind::Command(error) if error.code == NAMESPACE_NOT_FOUND) => vec![],
         Err(error) => return Err(error),

@@ -58,8 +58,8 @@ impl Found {
 fn read(connection: &Connection) -> rusqlite::Result<Found> {
     let owner = schema::owner(connection)?;
     let epoch = match owner {
-        Owner::Chatbox(version) if version >= schema::EPOCH_SINCE => schema::epoch(connection)?,
-        _ => None,
+        Owner::Chatbox(_) => schema::epoch(connection)?,
+        Owner::Newer(_) | Owner::Foreign => None,
     };
     Ok(Found { owner, epoch })
 }
