@@ -47,7 +47,13 @@ pub enum Command {
     Serve,
     /// Validate the configuration, reach the store, print what would run.
     Check,
-    /// Print the effective configuration, each value with where it came from.
+    /// Print the epoch of the log, by which clients notice that it was replaced.
+    Epoch {
+        /// Give the log a new epoch first: to be done after a backup was restored, before chatbox starts.
+        #[arg(long)]
+        new: bool,
+    },
+    /// Print the effective configuration, each value with its source.
     Config,
     /// TokenSigner a JWT with the configured secret, for development.
     Token {

@@ -2,6 +2,7 @@
 
 mod check;
 mod connect;
+mod epoch;
 mod probe;
 mod serve;
 mod soak;
@@ -80,6 +81,15 @@ fn store_fault(loaded: &Loaded, text: &str) -> String {
     format!("store.url: {text}{sources}")
 }
 
+/// Runs a future to its end, on this thread.
+fn run_to_end<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
+    Ok(runtime.block_on(future))
+}
+
 /// Runs the command that the command line names. Only `serve` keeps the signals; they end every other command, unless it has a handler
 /// of its own.
 ///
@@ -92,6 +102,10 @@ pub fn run(cli: &Cli, signals: EarlySignals) -> Result<ExitCode, Failure> {
         Command::Check => {
             signals.restore_default();
             check::run(&loaded)
+        }
+        Command::Epoch { new } => {
+            signals.restore_default();
+            epoch::run(&loaded, *new)
         }
         Command::Config => {
             signals.restore_default();

@@ -54,7 +54,7 @@ impl Service {
     }
 
     pub(crate) async fn start_checked(checked: Checked, hook: Option<Hook>) -> Result<Self, StartError> {
-        let store = chatbox_store::open(&checked.store_url.reveal().parse()?).await?;
+        let store = chatbox_store::open(&checked.store_url).await?;
         Ok(Self { state: Arc::new(ServiceState::from_parts(checked, store, hook)) })
     }
 

@@ -1,39 +1,31 @@
-//! `chatbox check`: would it run?
+//! `chatbox check`: validates the configuration and looks at the store. Creates, changes and locks nothing.
 
-use super::{Failure, store_fault};
+use super::{Failure, run_to_end, store_fault};
 use crate::auth::AnonymousPolicy;
 use crate::config::Loaded;
 use crate::error::chain;
+use chatbox_store::Inspection;
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio::runtime::Builder;
+use tokio::time::timeout;
 
 /// How long the store may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Checks everything that can be checked without listening; prints what would run.
+/// Checks what can be checked without listening, and prints what would run.
 pub(super) fn run(loaded: &Loaded) -> Result<ExitCode, Failure> {
     let checked = loaded.check()?;
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::at_run_time(format!("cannot start the runtime: {error}")))?;
-    let reached = runtime.block_on(async {
-        tokio::time::timeout(PATIENCE, async {
-            let store = chatbox_store::open(&checked.store_url.reveal().parse()?).await?;
-            store.ping().await?;
-            store.close().await
-        })
-        .await
-    });
-    match reached {
-        Ok(Ok(())) => {}
+    let found = run_to_end(async { timeout(PATIENCE, chatbox_store::inspect(&checked.store_url)).await })?;
+    let store = match found {
+        Ok(Ok(Inspection::Absent)) if checked.store_url.scheme() != "memory" => ", would be created",
+        Ok(Ok(Inspection::InUse { .. })) => ", in use by a running process",
+        Ok(Ok(_)) => "",
         Ok(Err(error)) => return Err(Failure::bad_usage(store_fault(loaded, &chain(&error)))),
         Err(_) => return Err(Failure::bad_usage(store_fault(loaded, &format!("no answer within {PATIENCE:?}")))),
-    }
+    };
     let config = &checked.config;
     println!("configuration: ok");
-    println!("store: {} reached", checked.store_url);
+    println!("store: {} reached{store}", checked.store_url);
     println!("would listen on: http://{}{}/", config.listen, config.path_prefix);
     if let Some(ops) = config.ops_listen {
         println!("operations: http://{ops}/metrics");

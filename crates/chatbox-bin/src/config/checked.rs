@@ -2,9 +2,10 @@
 
 use super::error::{ConfigError, ConfigErrorKind};
 use super::store::one_of;
-use super::{Config, Loaded, Secret};
+use super::{Config, Loaded};
 use crate::auth::{AnonymousPolicy, KeyRing, TokenSigner};
 use chatbox_shutdown::Plan;
+use chatbox_store::StoreUrl;
 use chatbox_ws::OriginPolicy;
 use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
@@ -15,7 +16,7 @@ pub struct Checked {
     /// The values.
     pub config: Config,
     /// The store's URL, wherever it came from.
-    pub(crate) store_url: Secret,
+    pub(crate) store_url: StoreUrl,
     /// Signs tokens for development, where an HS256 key is configured.
     pub(crate) token_signer: Option<TokenSigner>,
     /// Keys that tokens are verified with. `None` while no key is configured.
@@ -70,7 +71,7 @@ impl Config {
             ("auth.jwt_secret", auth.jwt_secret.as_ref()),
             ("auth.jwt_secret_file", auth.jwt_secret_file.as_deref()),
         )?;
-        let store_url = self.store.resolved_url()?;
+        let store_url = self.store.parse_url()?;
         let rules = auth.claim_rules()?;
         let keys = auth.key_ring(rules.clone())?;
         Ok(Checked {

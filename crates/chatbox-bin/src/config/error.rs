@@ -1,6 +1,7 @@
 //! Configuration errors: the keys, where their values come from, and what is wrong.
 
 use crate::auth::KeyError;
+use chatbox_store::StoreError;
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
@@ -15,6 +16,8 @@ const KEY_SETTINGS: &str = "auth.jwt_secret, auth.jwt_secret_file, auth.jwt_publ
 #[derive(Debug)]
 pub struct ConfigError {
     keys: Vec<Cow<'static, str>>,
+    /// A key beside those at fault whose value may be the cause.
+    also: Option<&'static str>,
     sources: Vec<ConfigSource>,
     kind: Box<ConfigErrorKind>,
 }
@@ -92,6 +95,9 @@ pub enum ConfigErrorKind {
     /// Shutdown phases that do not fit into the grace period.
     #[error("shutdown: {0}")]
     Shutdown(chatbox_shutdown::Error),
+    /// A store URL that cannot be used.
+    #[error("{0}")]
+    Store(StoreError),
     /// A token key that cannot be used.
     #[error("{0}")]
     TokenKey(KeyError),
@@ -111,13 +117,20 @@ pub enum ConfigErrorKind {
 
 impl ConfigError {
     pub(crate) fn new<K: Into<Cow<'static, str>>>(keys: impl IntoIterator<Item = K>, kind: ConfigErrorKind) -> Self {
-        Self { keys: keys.into_iter().map(Into::into).collect(), sources: Vec::new(), kind: Box::new(kind) }
+        let keys = keys.into_iter().map(Into::into).collect();
+        Self { keys, also: None, sources: Vec::new(), kind: Box::new(kind) }
     }
 
     /// An invalid value, shown as it was written.
     pub(crate) fn invalid(key: &'static str, value: impl fmt::Debug, problem: impl fmt::Display) -> Self {
         let value = Some(format!("{value:?}"));
         Self::new([key], ConfigErrorKind::InvalidValue { value, problem: problem.to_string() })
+    }
+
+    /// Adds the source of another key, which the text does not name.
+    pub(super) fn with_source_of(mut self, key: &'static str) -> Self {
+        self.also = Some(key);
+        self
     }
 
     pub(super) fn from_source(mut self, source: Option<ConfigSource>) -> Self {
@@ -127,7 +140,7 @@ impl ConfigError {
 
     /// Looks up the source of each key.
     pub(super) fn located(mut self, locate: impl Fn(&str) -> ConfigSource) -> Self {
-        self.sources = self.keys.iter().map(|key| locate(key)).collect();
+        self.sources = self.keys().chain(self.also).map(locate).collect();
         self
     }
 

@@ -1,5 +1,6 @@
 //! Secrets: texts that are masked wherever they are shown.
 
+use chatbox_store::StoreUrl;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::io;
@@ -15,7 +16,7 @@ pub(super) fn may_hold_secret(key: &str) -> bool {
 
 /// A text that is, or may contain, a secret: a key, or a URL with a password.
 ///
-/// `Display` and `Debug` mask it as `***`. A store URL without a password is shown in full, and one of MongoDB with its host.
+/// `Display` and `Debug` mask it as `***`, and show a store URL without its credentials and options.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<str>);
 
@@ -42,19 +43,9 @@ impl Secret {
 
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.split_once(':') {
-            // These have a path and no password.
-            Some(("sqlite" | "memory", _)) => f.write_str(&self.0),
-            Some((scheme @ ("mongodb" | "mongodb+srv"), rest)) => {
-                // Credentials stand before the last `@`. Options after a `?` may contain credentials, and an `@`.
-                let (address, options) = rest.split_once('?').unwrap_or((rest, ""));
-                let host = address.rsplit('@').next().unwrap_or_default();
-                let host = host.trim_start_matches('/').split('/').next().unwrap_or_default();
-                // An unescaped `?` in a password.
-                let host = if options.contains('@') { "***" } else { host };
-                write!(f, "{scheme}://***@{host}/***")
-            }
-            _ => f.write_str("***"),
+        match self.0.parse::<StoreUrl>() {
+            Ok(url) => url.fmt(f),
+            Err(_) => f.write_str("***"),
         }
     }
 }
@@ -82,13 +73,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_does_not_show_itself() {
+    fn display_masks_secrets_and_the_credentials_of_store_urls() {
         for (secret, shown) in [
             ("a-key-of-at-least-thirty-two-bytes", "***"),
-            ("mongodb://ann:pw@db1,db2:27017/chat?authSource=x", "mongodb://***@db1,db2:27017/***"),
-            ("mongodb://ann:p@w@db/chat", "mongodb://***@db/***"),
-            ("mongodb://db/chat?proxyPassword=x@pw", "mongodb://***@***/***"),
-            ("mongodb://ann:pw?x@db/chat", "mongodb://***@***/***"),
+            ("mongodb://ann:pw@db1,db2:27017/chat?authSource=x", "mongodb://db1:27017,db2:27017/chat"),
+            ("mongodb://ann:p@w@db/chat", "***"),
+            ("mongodb://db/chat?proxyPassword=x@pw", "***"),
+            ("mongodb://ann:pw?x@db/chat", "***"),
             ("sqlite:chatbox.db", "sqlite:chatbox.db"),
             ("postgres://ann:pw@db", "***"),
         ] {

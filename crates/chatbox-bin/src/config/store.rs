@@ -2,6 +2,7 @@
 
 use super::error::{ConfigError, ConfigErrorKind};
 use super::{Secret, values};
+use chatbox_store::StoreUrl;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::path::{Path, PathBuf};
@@ -46,11 +47,13 @@ impl StoreConfig {
     }
 
     /// The URL, read from its file where there is one.
-    pub(super) fn resolved_url(&self) -> Result<Secret, ConfigError> {
+    pub(super) fn parse_url(&self) -> Result<StoreUrl, ConfigError> {
         let default = Self::default().url;
         let url = Some(&self.url).filter(|url| self.url_file.is_none() || **url != default);
         let url = one_of(("store.url", url), ("store.url_file", self.url_file.as_deref()))?;
-        Ok(url.unwrap_or(default))
+        url.unwrap_or(default).reveal().parse().map_err(|error| {
+            ConfigError::new(["store.url"], ConfigErrorKind::Store(error)).with_source_of("store.url_file")
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The commands beside `serve`.
 
-use crate::harness::{Peer, Setup};
+use crate::harness::{Peer, Setup, TERMINATE};
 use std::process::Output;
 
 const KEY: &str = "a-key-of-at-least-thirty-two-bytes-for-tests";
@@ -32,7 +32,7 @@ async fn config_shows_each_value_with_its_source_and_no_secret() {
     assert_eq!(shown("limits.burst"), as_shown("8", "command line: limits.burst"));
     assert_eq!(shown("listen"), as_shown(r#""127.0.0.1:9999""#, "command line: listen"));
     assert_eq!(shown("auth.jwt_secret"), as_shown(r#""***""#, "file chatbox.toml"));
-    assert_eq!(shown("store.url"), as_shown(r#""mongodb://***@db:27017/***""#, "environment: CHATBOX_STORE__URL"));
+    assert_eq!(shown("store.url"), as_shown(r#""mongodb://db:27017/chat""#, "environment: CHATBOX_STORE__URL"));
     assert_eq!(
         shown("auth.allowed_origins"),
         as_shown(r#"["https://a.example", "https://b.example"]"#, "environment: CHATBOX_AUTH__ALLOWED_ORIGINS")
@@ -44,13 +44,61 @@ async fn config_shows_each_value_with_its_source_and_no_secret() {
 async fn check_says_what_would_run() {
     let setup = Setup::bare().args(["--store", "sqlite:chat.db"]);
     let text = said(&setup.run(&["check"]).await, 0);
-    for line in ["configuration: ok", "store: sqlite:chat.db reached", "would listen on: http://127.0.0.1:8080/chat/"] {
+    let store = "store: sqlite:chat.db reached, would be created";
+    for line in ["configuration: ok", store, "would listen on: http://127.0.0.1:8080/chat/"] {
         assert!(text.lines().any(|found| found == line), "{text}");
     }
     let setup = Setup::bare().args(["--store", "sqlite:none/chat.db"]);
     assert!(said(&setup.run(&["check"]).await, 2).starts_with("chatbox: store.url: cannot open none/chat.db"));
     let setup = Setup::bare().set("shutdown.drain=1h");
     assert!(said(&setup.run(&["check"]).await, 2).contains("must be shorter than grace"));
+}
+
+#[tokio::test]
+async fn check_and_config_create_and_lock_nothing_beside_a_running_service_and_before_the_first_start() {
+    let setup = Setup::over("sqlite:chat.db");
+    let files = || {
+        let entries = std::fs::read_dir(setup.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let look = async |store: &str| {
+        let before = files();
+        assert!(said(&setup.run(&["check"]).await, 0).lines().any(|line| line == store));
+        said(&setup.run(&["config"]).await, 0);
+        assert_eq!(files(), before);
+    };
+    look("store: sqlite:chat.db reached, would be created").await;
+    assert_eq!(files(), [""; 0]);
+    let server = setup.start().await;
+    look("store: sqlite:chat.db reached, in use by a running process").await;
+    let mut peer = server.connect("alice").await;
+    peer.send(r#"{"type":"send","room":"lobby","id":"1","body":"x"}"#).await;
+    assert_eq!(peer.message().await["type"], "ack");
+    drop(peer);
+    assert_eq!(server.stop(TERMINATE).await.code(), 0);
+    look("store: sqlite:chat.db reached").await;
+}
+
+#[tokio::test]
+async fn epoch_shows_the_epoch_of_the_log_and_renews_it_while_no_service_has_it_open() {
+    let setup = Setup::over("sqlite:chat.db");
+    let absent = said(&setup.run(&["epoch"]).await, 1);
+    assert!(absent.starts_with("chatbox: store.url: there is no chatbox log at "), "{absent}");
+    let server = setup.start().await;
+    let epoch = async || said(&setup.run(&["epoch"]).await, 0).trim().to_owned();
+    let first = epoch().await;
+    assert_eq!(first.len(), 16, "{first}");
+    let in_use = said(&setup.run(&["epoch", "--new"]).await, 1);
+    assert!(in_use.contains("chat.db is in use by another process"), "{in_use}");
+    assert_eq!(server.stop(TERMINATE).await.code(), 0);
+    let second = said(&setup.run(&["epoch", "--new"]).await, 0).trim().to_owned();
+    assert_ne!(second, first);
+    assert_eq!(epoch().await, second);
+    // The service starts with it and keeps it.
+    assert_eq!(setup.start().await.stop(TERMINATE).await.code(), 0);
+    assert_eq!(epoch().await, second);
 }
 
 #[tokio::test]
