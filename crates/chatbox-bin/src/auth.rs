@@ -1,9 +1,11 @@
 //! Authentication: a JWT, or a user name without one where that is allowed.
 
+mod crypto;
 mod keys;
 #[cfg(test)]
 mod tests;
 
+pub use crypto::install_jwt_crypto;
 pub use keys::KeyError;
 pub(crate) use keys::{ClaimRules, KeyRing, KeySources};
 
@@ -215,6 +217,7 @@ impl TokenSigner {
         let exp = (unix_now() + ttl).as_secs();
         let (iss, aud) = (self.rules.issuer.as_deref(), self.rules.audience.as_deref());
         let key = EncodingKey::from_secret(self.secret.reveal().as_bytes());
+        install_jwt_crypto();
         jsonwebtoken::encode(&Header::default(), &Claims { sub, exp, iss, aud, rooms }, &key)
             .map_err(|error| error.to_string())
     }

@@ -26,7 +26,7 @@ mod stages;
 mod state;
 mod telemetry;
 
-pub use auth::{Identity, KeyError};
+pub use auth::{Identity, KeyError, install_jwt_crypto};
 pub use builder::ServiceBuilder;
 pub use chatbox_core::Refused;
 pub use chatbox_health::Readiness;

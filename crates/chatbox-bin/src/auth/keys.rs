@@ -65,6 +65,7 @@ impl KeyRing {
     /// # Errors
     /// The first key that cannot be used.
     pub(crate) fn load(sources: KeySources, rules: ClaimRules) -> Result<Option<Self>, KeyError> {
+        super::install_jwt_crypto();
         let keys = sources.read(&rules)?;
         let configured = !keys.keys.is_empty();
         Ok(configured.then(|| Self { sources, rules, keys: RwLock::new(Arc::new(keys)), reload: Arc::default() }))

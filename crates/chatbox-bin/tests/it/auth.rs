@@ -2,6 +2,7 @@
 
 use crate::harness::{Peer, Response, Server, Setup, TERMINATE, request};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::process::Command;
 use std::time::SystemTime;
@@ -136,7 +137,7 @@ async fn tokens_signed_with_rsa_ecdsa_and_eddsa_are_checked_with_the_public_key(
             _ => EncodingKey::from_ed_pem(&private),
         };
         let claims = json!({ "sub": "alice", "exp": unix() + 60 });
-        let token = jsonwebtoken::encode(&Header::new(algorithm), &claims, &key.unwrap()).unwrap();
+        let token = encode(&Header::new(algorithm), &claims, &key.unwrap()).unwrap();
         let server = setup.start().await;
         let mut peer = Peer::open(server.at, &format!("/chat/ws?token={token}")).await;
         assert_eq!(peer.message().await["user"], "alice", "{algorithm:?}");
@@ -207,8 +208,18 @@ pub(crate) async fn history(server: &Server, room: &str, token: &str) -> Respons
     request(at, &head).await.unwrap()
 }
 
+/// A signed token, as [`jsonwebtoken::encode`] makes it.
+pub(crate) fn encode(
+    header: &Header,
+    claims: &impl Serialize,
+    key: &EncodingKey,
+) -> jsonwebtoken::errors::Result<String> {
+    chatbox::install_jwt_crypto();
+    jsonwebtoken::encode(header, claims, key)
+}
+
 pub(crate) fn signed(key: &str, claims: Value) -> String {
-    jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(key.as_bytes())).unwrap()
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(key.as_bytes())).unwrap()
 }
 
 /// The `exp` of a token.

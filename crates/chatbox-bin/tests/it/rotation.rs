@@ -1,6 +1,6 @@
 //! Keys that change while the service runs.
 
-use crate::auth::{signed, unix, upgrade};
+use crate::auth::{encode, signed, unix, upgrade};
 use crate::harness::{Peer, Server, Setup, TERMINATE, until};
 use jsonwebtoken::{EncodingKey, Header};
 use rustix::process::Signal;
@@ -34,7 +34,7 @@ async fn keys_are_added_and_removed_while_the_service_runs() {
     assert!(lets_in(&server, &token(OLD)).await, "both are good while one replaces the other");
     let named = Header { kid: Some("new".to_owned()), ..Header::default() };
     let claims = json!({ "sub": "alice", "exp": unix() + 600 });
-    let named = |key: &str| jsonwebtoken::encode(&named, &claims, &EncodingKey::from_secret(key.as_bytes())).unwrap();
+    let named = |key: &str| encode(&named, &claims, &EncodingKey::from_secret(key.as_bytes())).unwrap();
     assert!(lets_in(&server, &named(NEW)).await);
     upgrade(&server, &named(OLD)).await.refusal(401, "unauthorized");
 

@@ -1,6 +1,6 @@
 //! Bad tokens: every one is refused as documented, and none is answered with 101. They are attacks, too: `attacks/tokens.rs`.
 
-use crate::auth::{openssl, signed, unix};
+use crate::auth::{encode, openssl, signed, unix};
 use crate::harness::{Peer, Response, Server, Setup, get, request, within};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::value::RawValue;
@@ -91,14 +91,14 @@ fn with(name: &str, value: Option<Value>) -> Value {
 fn raw(members: &str) -> String {
     let claims = with("exp", None).to_string();
     let payload = RawValue::from_string(format!("{},{members}}}", claims.strip_suffix('}').unwrap())).unwrap();
-    jsonwebtoken::encode(&Header::default(), &payload, &EncodingKey::from_secret(KEY.as_bytes())).unwrap()
+    encode(&Header::default(), &payload, &EncodingKey::from_secret(KEY.as_bytes())).unwrap()
 }
 
 /// Signed with the good key under another head.
 fn headed(change: impl FnOnce(&mut Header)) -> String {
     let mut header = Header::default();
     change(&mut header);
-    jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(KEY.as_bytes())).unwrap()
+    encode(&header, &claims(), &EncodingKey::from_secret(KEY.as_bytes())).unwrap()
 }
 
 fn kid(kid: &str) -> String {
@@ -110,7 +110,7 @@ pub(crate) fn bad(public: &str) -> Vec<Bad> {
     let good = signed(KEY, claims());
     let [head, payload, signature] = *good.split('.').collect::<Vec<_>>() else { panic!("{good}") };
     let confused = Header { kid: Some("theirs".to_owned()), ..Header::default() };
-    let confused = jsonwebtoken::encode(&confused, &claims(), &EncodingKey::from_secret(public.as_bytes())).unwrap();
+    let confused = encode(&confused, &claims(), &EncodingKey::from_secret(public.as_bytes())).unwrap();
     let changed = signed(KEY, with("sub", Some(json!("mallory"))));
     let changed = changed.split('.').nth(1).unwrap();
     let invalid = "the token is not valid";
