@@ -24,6 +24,7 @@ mod server;
 mod service;
 mod stages;
 mod state;
+mod systemd;
 mod telemetry;
 
 pub use auth::{Identity, KeyError, install_jwt_crypto};

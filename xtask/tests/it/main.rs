@@ -6,6 +6,7 @@ mod contract_lists;
 mod edges;
 mod files;
 mod manifests;
+mod systemd;
 mod weight;
 
 use std::env;

@@ -8,7 +8,7 @@ use crate::routes;
 use crate::server::{HttpSettings, Listener, Server};
 use crate::service::Service;
 use crate::state::ServiceState;
-use crate::telemetry;
+use crate::{systemd, telemetry};
 use axum::Router;
 use axum::routing::get;
 use chatbox_shutdown::Signal::Hangup;
@@ -90,6 +90,7 @@ async fn serve(
     let signals = if reloads { signals.without(Hangup) } else { signals };
     let hangups = reloads.then(hangups).flatten();
     let mut shutdown = Shutdown::on_early_signals(checked.plan.with_flush(flush.participants), signals)?;
+    systemd::announce_stop(&shutdown.phases(), checked.plan.grace());
     raise_file_limit(checked.config.limits.max_connections.get());
     survive_size_limit();
     warn_of_anonymity(&checked);
@@ -122,6 +123,9 @@ async fn serve(
         let metrics = metrics_route(service.clone(), metrics, logging.dropped().clone());
         Servers::start(&service, &config, metrics, shutdown.phases(), listener, ops)?
     };
+    if !told {
+        systemd::ready();
+    }
     Ok(Some(run_to_the_end(&service, shutdown, servers, flush, logging.dropped()).await))
 }
 

@@ -27,4 +27,5 @@ mod secrets;
 mod slow_readers;
 mod startup;
 mod stubborn;
+mod systemd;
 mod tokens;
