@@ -6,7 +6,7 @@ mod summary;
 
 use crate::mongodb::Storage;
 use crate::workspace::cargo;
-use crate::{autobahn, dist, mongodb, process, smoke, soak};
+use crate::{autobahn, dist, mongodb, process, public_api, smoke, soak};
 use anyhow::Result;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use std::env;
@@ -68,6 +68,11 @@ const STEPS: &[Step] = &[
         run: |_| short_soak(),
     },
     Step { name: "docs", about: "the documentation builds without a warning", run: |_| docs() },
+    Step {
+        name: "public-api",
+        about: "the public API of each library is the one that its list shows",
+        run: |_| public_api::compare().map(|()| Outcome::Passed),
+    },
     Step { name: "scratch-crates", about: "each library works alone, as its README says", run: |_| scratch::run_all() },
     Step { name: "dist", about: "the release artefacts, and whether the crates can be published", run: |_| release() },
     Step { name: "k8s-smoke", about: "pods ended under a fleet of clients, by podman", run: pods },
