@@ -12,7 +12,8 @@ pub(crate) struct Options {
     arguments: Vec<String>,
 }
 
-/// Makes the image unless one is named, and runs the smoke test; the exit code says whether all was as promised.
+/// Makes the image unless one is named, and runs the smoke test. The exit code is the smoke test's: 0 if all was as promised, 1 if not, 2 if it
+/// could not be run.
 pub(crate) fn run(options: &Options) -> ExitCode {
     let names = |flag: &str| options.arguments.iter().any(|argument| argument.split('=').next() == Some(flag));
     let image = if ["--image", "--archive", "--help", "-h"].into_iter().any(names) {
@@ -20,13 +21,21 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     } else {
         dist::make(&["--allow-dirty", "--quick"])
     };
-    match image.and_then(|()| process::run(&mut program(&options.arguments))) {
-        Ok(()) => ExitCode::SUCCESS,
+    match image.and_then(|()| Ok(program(&options.arguments).status()?)) {
+        Ok(status) => exit_code(status.code()),
         Err(error) => {
             eprintln!("{error:#}");
-            ExitCode::FAILURE
+            NOT_RUN.into()
         }
     }
+}
+
+/// The exit code of a smoke test that could not be run.
+const NOT_RUN: u8 = 2;
+
+/// The exit code of the child; one that was killed by a signal has not come to a result.
+fn exit_code(code: Option<i32>) -> ExitCode {
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(NOT_RUN).into()
 }
 
 /// The smoke test that CI runs, on the image in `dist/`; `Some` is why it cannot be run here.
@@ -68,4 +77,17 @@ fn program<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Command {
     let mut command = cargo();
     command.args(["run", "--quiet", "--package", "chatbox-smoke", "--"]).args(arguments);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exit_code;
+    use std::process::ExitCode;
+
+    #[test]
+    fn the_exit_code_of_the_smoke_test_is_passed_on() {
+        for (code, expected) in [(Some(0), 0), (Some(1), 1), (Some(2), 2), (None, 2)] {
+            assert_eq!(exit_code(code), ExitCode::from(expected), "{code:?}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
-//! What was promised about the end of a pod, checked against what was seen. Nothing here looks at the world.
+//! Assertions: what is promised about the end of a pod, checked against the observations. Pure functions.
 
-use crate::flow::Scenario;
-use crate::observations::{Fleet, PodEnd, Report, message};
+use crate::observations::{Ended, Fleet, PodEnd, Report, message};
+use crate::scenario::Scenario;
 use std::time::Duration;
 
 /// The documented log lines, in their order; the second comes once a connection.
@@ -26,17 +26,19 @@ pub(crate) struct Expected {
 }
 
 /// Everything that was not as promised, a sentence each.
-pub(crate) fn misses(expected: &Expected, ends: &[PodEnd], fleet: &Fleet) -> Vec<String> {
+pub(crate) fn misses(expected: &Expected, ended: &Ended, fleet: &Fleet) -> Vec<String> {
     let mut misses = Vec::new();
     let mut reports = Vec::new();
-    for end in ends {
+    for end in &ended.pods {
         let (found, report) = of_pod(expected, end);
         misses.extend(found.into_iter().map(|miss| format!("{}: {miss}", end.pod)));
         reports.extend(report);
     }
-    if ends.is_empty() {
+    if ended.pods.is_empty() {
         misses.push("no pod ended".to_owned());
     }
+    let restarted = |(pod, count): (&String, &i32)| format!("{pod}: its container was restarted {count} times");
+    misses.extend(ended.restarts.iter().map(restarted));
     misses.extend(of_fleet(expected, &reports, fleet));
     misses
 }
@@ -87,7 +89,7 @@ fn of_pod(expected: &Expected, end: &PodEnd) -> (Vec<String>, Option<Report>) {
 fn of_report(report: &Report, scenario: Scenario) -> Vec<String> {
     let mut misses = Vec::new();
     let connections = &report.connections;
-    // Who never answers is cut in time: that is not a loss.
+    // A client that never answers is cut in time: that is not a loss.
     let outcome = if scenario == Scenario::Stubborn && connections.timed_out > 0 { "deadline" } else { "clean" };
     if report.outcome != outcome {
         misses.push(format!("the report's outcome is `{}`, not `{outcome}`", report.outcome));
@@ -126,7 +128,7 @@ fn of_log(end: &PodEnd, report: Option<&Report>) -> Vec<String> {
         if !(connections.closed..=left).contains(&closings) {
             misses.push(format!("{closings} lines `{CLOSING}` for {left} connections"));
         }
-        // The report is the last line, the same that the platform was handed.
+        // The last line is the report, the same as in the termination message.
         let same = |line| serde_json::from_value::<Report>(line).is_ok_and(|logged| logged == *report);
         if !lines.last().cloned().is_some_and(same) {
             misses.push("the last line of its log is not the report of the termination message".to_owned());
@@ -148,7 +150,7 @@ fn of_fleet(expected: &Expected, reports: &[Report], fleet: &Fleet) -> Vec<Strin
         misses.push(format!("fleet: {}{first}", kinds.join(", ")));
     }
     if fleet.acked == 0 || fleet.delivered == 0 {
-        misses.push("fleet: nothing was said".to_owned());
+        misses.push("fleet: no message was sent and delivered".to_owned());
     }
     let (goodbyes, closed) = (fleet.ended("close 1001"), sum(reports, |report| report.connections.closed));
     if goodbyes != closed {

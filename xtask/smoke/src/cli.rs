@@ -1,11 +1,12 @@
-//! The command line, and a run from its first step to the last thing that is removed.
+//! The command line, and a run from the deployment to the clean-up.
 
-use crate::flow::{self, Clients, Runtime, Scenario, step};
+use crate::flow::{self, Runtime, step};
 use crate::kube::{Image, Kube};
 use crate::manifests::root;
 use crate::podman::{self, Podman};
 use crate::prepare::{Inject, Wanted};
 use crate::report::Table;
+use crate::scenario::{Clients, Scenario};
 use ::kube::config::{KubeConfigOptions, Kubeconfig};
 use ::kube::{Client, Config};
 use anyhow::{Context, Result, bail};
@@ -51,8 +52,8 @@ struct Options {
     /// Messages a second from each
     #[arg(long, default_value_t = 1.0)]
     rate: f64,
-    /// Clients that never answer a Close, where that is tried
-    #[arg(long, default_value_t = 6)]
+    /// Clients for each replica that never answer a Close, where that is tried
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     stubborn: u32,
     /// Only these, in this order
     #[arg(long, value_enum, value_delimiter = ',')]
@@ -151,7 +152,7 @@ async fn smoke(options: &Options) -> Result<Table> {
     }
 }
 
-/// Runs the flow, and removes what it made: also when it fails, and when somebody has seen enough.
+/// Runs the scenarios, and removes what they made: also when one fails, and on SIGINT and SIGTERM.
 async fn go(mut runtime: impl Runtime, options: &Options) -> Result<Table> {
     let scenarios = if options.scenario.is_empty() { &Scenario::ALL[..] } else { &options.scenario };
     let clients =
@@ -162,6 +163,10 @@ async fn go(mut runtime: impl Runtime, options: &Options) -> Result<Table> {
         _ = interrupt.recv() => Err(anyhow::anyhow!("interrupted")),
         _ = terminate.recv() => Err(anyhow::anyhow!("terminated")),
     };
+    if result.is_err() {
+        // What follows removes the evidence.
+        eprint!("{}", runtime.describe().await);
+    }
     step("removing what was made");
     let removed = runtime.clean_up().await.context("not everything could be removed");
     let table = result?;

@@ -9,5 +9,6 @@ mod observations;
 mod podman;
 mod prepare;
 mod report;
+mod scenario;
 
 pub use cli::run;

@@ -1,21 +1,32 @@
-//! What a runtime saw of a pod's end and of the fleet. What it means is for `judge` to say.
+//! Observations of a scenario: the pods' ends and the clients' result, as a runtime collects them and `assertions` checks them.
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// What a scenario did to the pods.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ended {
+    /// The pods that ended.
+    pub(crate) pods: Vec<PodEnd>,
+    /// Containers that ended and were started again in their pod: by the name of the pod, and how often.
+    pub(crate) restarts: BTreeMap<String, i32>,
+}
+
 /// How one pod ended.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PodEnd {
     pub(crate) pod: String,
-    /// The container's; `None` if it did not end while somebody looked.
+    /// Of the container; `None` if its end was not observed.
     pub(crate) exit_code: Option<i64>,
-    /// From being told to its end.
+    /// From the request to stop to the end of the container.
     pub(crate) took: Duration,
+    /// How often its container was started again before.
+    pub(crate) restarts: i32,
     pub(crate) termination_message: String,
     pub(crate) log: String,
-    /// What others must notice before the first Close, and when they did: that it is not ready, for one.
+    /// What the platform must notice before the first Close (that the pod is not ready, for one), and when it did.
     pub(crate) notices: Vec<(&'static str, Option<Timestamp>)>,
     /// When the first connection was closed, by the clock of `notices`; `None` if there was none.
     pub(crate) first_close: Option<Timestamp>,
@@ -33,7 +44,7 @@ pub(crate) fn message(line: &serde_json::Value) -> &str {
     line["message"].as_str().unwrap_or_default()
 }
 
-/// What `chatbox soak --json` found.
+/// The result of `chatbox soak --json`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Fleet {
     pub(crate) ok: bool,
@@ -46,13 +57,13 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// How many connections ended in a way that begins like that.
+    /// The number of connections whose end begins with `how`.
     pub(crate) fn ended(&self, how: &str) -> u64 {
         self.ends.iter().filter(|(end, _)| end.starts_with(how)).map(|(_, count)| count).sum()
     }
 }
 
-/// The shutdown report of a pod, as far as it is judged.
+/// The shutdown report of a pod, as far as it is checked.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub(crate) struct Report {
     pub(crate) outcome: String,

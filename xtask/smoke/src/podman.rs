@@ -9,9 +9,10 @@ mod pod;
 mod service;
 
 use crate::assertions::CLOSING;
-use crate::flow::{Clients, Runtime, Scenario, step};
-use crate::observations::{Fleet, PodEnd, message};
+use crate::flow::{Runtime, step};
+use crate::observations::{Ended, Fleet, PodEnd, message};
 use crate::prepare::{Inject, Prepared, Wanted, prepare};
+use crate::scenario::{Clients, Scenario};
 use anyhow::{Context, Result, bail, ensure};
 use cli::Podman as Cli;
 use jiff::Timestamp;
@@ -107,6 +108,7 @@ impl Podman {
         let mut end = PodEnd {
             exit_code: exit_code.parse().ok(),
             took,
+            restarts: 0,
             termination_message: std::fs::read_to_string(&pod.files.termination_log)?.trim().to_owned(),
             log,
             notices: vec![("readiness false", self.service.unready_since(&pod.name, told))],
@@ -214,14 +216,14 @@ impl Runtime for Podman {
         self.prepared.grace()
     }
 
-    async fn connect(&mut self, clients: Clients, expected: Duration) -> Result<()> {
+    async fn connect(&mut self, clients: Clients) -> Result<()> {
         let gateway = self.cli.gateway(&self.names.network()).await?;
         let secret = format!("{}:/run/secrets/jwt-secret:ro", self.prepared.jwt_secret().display());
         let mut command = self.cli.command(&["run", "--rm", "--name", &self.names.fleet()]);
         command
             .args(["--network", &self.names.network(), "--read-only", "--log-driver", "none", "--volume", &secret])
             .args(["--env", "CHATBOX_AUTH__JWT_SECRET_FILE=/run/secrets/jwt-secret", &self.image])
-            .args(fleet_arguments(&format!("ws://{gateway}:{}/chat", self.service.port()), clients, expected))
+            .args(clients.arguments(&format!("ws://{gateway}:{}/chat", self.service.port())))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -232,11 +234,12 @@ impl Runtime for Podman {
         timeout(CONNECT, watch(lines, clients.count)).await.with_context(|| format!("not within {CONNECT:?}"))?
     }
 
-    async fn carry_out(&mut self, scenario: Scenario) -> Result<Vec<PodEnd>> {
-        let ends = self.end_pods(scenario).await?;
+    async fn carry_out(&mut self, scenario: Scenario) -> Result<Ended> {
+        let pods = self.end_pods(scenario).await?;
         let fleet = self.fleet.as_mut().context("there is no fleet")?;
         ensure!(fleet.try_wait()?.is_none(), "the fleet ended before the pods did");
-        Ok(ends)
+        // `podman kube play` restarts no container before its pod is ready: `start` fails instead.
+        Ok(Ended { pods, ..Ended::default() })
     }
 
     async fn disconnect(&mut self) -> Result<Fleet> {
@@ -252,26 +255,22 @@ impl Runtime for Podman {
         serde_json::from_str(text.trim()).with_context(|| format!("not what `chatbox soak --json` prints: {text}"))
     }
 
+    async fn describe(&mut self) -> String {
+        let list = ["ps", "--all", "--format", "{{.PodName}} {{.Names}}: {{.Status}}"];
+        let mut text =
+            self.cli.output(&list).await.unwrap_or_else(|error| format!("no list of containers: {error:#}\n"));
+        for Pod { name, files } in &self.pods {
+            let log = self.cli.output(&["logs", "--tail", "20", &files.container]).await.unwrap_or_default();
+            text.push_str(&format!("{name}:\n{log}"));
+        }
+        text
+    }
+
     async fn clean_up(&mut self) -> Result<()> {
         self.fleet = None;
         self.service.close();
         self.cli.remove_all(&self.names, &self.before).await
     }
-}
-
-/// The arguments of a fleet that any runtime runs.
-pub(crate) fn fleet_arguments(url: &str, clients: Clients, lasting: Duration) -> Vec<String> {
-    let Clients { count, rooms, rate, stubborn } = clients;
-    vec![
-        "soak".to_owned(),
-        format!("--url={url}"),
-        format!("--clients={count}"),
-        format!("--rooms={rooms}"),
-        format!("--rate={rate}"),
-        format!("--stubborn={stubborn}"),
-        format!("--for={}s", lasting.as_secs()),
-        "--json".to_owned(),
-    ]
 }
 
 /// Reads a fleet's progress until all are connected; what comes later is read and thrown away.

@@ -1,18 +1,18 @@
-//! The result: a table for people, or JSON.
+//! The result of a run, as a table or as JSON.
 
-use crate::flow::Scenario;
 use crate::observations::{Fleet, PodEnd, Report};
+use crate::scenario::Scenario;
 use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
 
-/// What became of every scenario.
+/// The results of all scenarios.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
 }
 
-/// What became of one scenario.
+/// The result of one scenario.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     scenario: &'static str,

@@ -1,8 +1,8 @@
 //! Every promise that can be broken is found, and named.
 
 use super::{Expected, misses};
-use crate::flow::Scenario;
-use crate::observations::{Fleet, PodEnd};
+use crate::observations::{Ended, Fleet, PodEnd};
+use crate::scenario::Scenario;
 use serde_json::json;
 use std::time::Duration;
 
@@ -15,6 +15,10 @@ fn report() -> serde_json::Value {
         "connections": {"at_signal": 2, "closed": 2, "peer_gone": 0, "timed_out": 0, "aborted": 0, "refused": 1},
         "messages": {"accepted": 9, "acked": 9, "rejected": 0}
     })
+}
+
+fn ended<const N: usize>(pods: [PodEnd; N]) -> Ended {
+    Ended { pods: pods.into(), ..Ended::default() }
 }
 
 /// A pod that ended as it should.
@@ -36,6 +40,7 @@ fn pod_with(report: &serde_json::Value) -> PodEnd {
         pod: "a".to_owned(),
         exit_code: Some(0),
         took: Duration::from_secs(6),
+        restarts: 0,
         termination_message: report.to_string(),
         log,
         notices: vec![("readiness false", Some("2026-01-01T00:00:01Z".parse().unwrap()))],
@@ -56,19 +61,19 @@ fn fleet() -> Fleet {
 fn of_pod(change: impl FnOnce(&mut PodEnd)) -> String {
     let mut pod = pod();
     change(&mut pod);
-    misses(&EXPECTED, &[pod], &fleet()).join("; ")
+    misses(&EXPECTED, &ended([pod]), &fleet()).join("; ")
 }
 
 fn of_report(field: [&str; 2], value: u64) -> String {
     let mut report = report();
     report[field[0]][field[1]] = json!(value);
-    misses(&EXPECTED, &[pod_with(&report)], &fleet()).join("; ")
+    misses(&EXPECTED, &ended([pod_with(&report)]), &fleet()).join("; ")
 }
 
 fn of_fleet(change: impl FnOnce(&mut Fleet)) -> String {
     let mut fleet = fleet();
     change(&mut fleet);
-    misses(&EXPECTED, &[pod()], &fleet).join("; ")
+    misses(&EXPECTED, &ended([pod()]), &fleet).join("; ")
 }
 
 #[test]
@@ -110,7 +115,7 @@ fn reports_that_tell_of_losses_or_do_not_add_up_are_found() {
     let mut other = report();
     other["outcome"] = json!("forced");
     assert!(
-        misses(&EXPECTED, &[pod_with(&other)], &fleet())
+        misses(&EXPECTED, &ended([pod_with(&other)]), &fleet())
             .contains(&"a: the report's outcome is `forced`, not `clean`".into())
     );
 }
@@ -139,7 +144,7 @@ fn a_fleet_that_met_1006_or_lost_something_is_found() {
         fleet.details.push("lost: x".to_owned());
     });
     assert_eq!(lost, "fleet: 1 × lost (lost: x)");
-    assert_eq!(of_fleet(|fleet| fleet.acked = 0), "fleet: nothing was said");
+    assert_eq!(of_fleet(|fleet| fleet.acked = 0), "fleet: no message was sent and delivered");
 }
 
 #[test]
@@ -147,8 +152,8 @@ fn a_close_that_did_not_arrive_and_a_client_without_one_are_found() {
     let fewer = of_fleet(|fleet| _ = fleet.ends.insert("close 1001 server shutting down".to_owned(), 1));
     assert_eq!(fewer, "fleet: 1 clients saw 1001, and the pods closed 2 connections");
     let expected = Expected { scenario: Scenario::Rollout, clients: 3, ..EXPECTED };
-    assert_eq!(misses(&expected, &[pod()], &fleet()), ["fleet: 2 clients saw 1001 of at least 3"]);
-    assert_eq!(misses(&EXPECTED, &[], &fleet())[0], "no pod ended");
+    assert_eq!(misses(&expected, &ended([pod()]), &fleet()), ["fleet: 2 clients saw 1001 of at least 3"]);
+    assert_eq!(misses(&EXPECTED, &ended([]), &fleet())[0], "no pod ended");
 }
 
 #[test]
@@ -158,11 +163,18 @@ fn stubborn_clients_are_cut_and_that_is_called_a_deadline() {
     stubborn["outcome"] = json!("deadline");
     stubborn["connections"]["at_signal"] = json!(3);
     stubborn["connections"]["timed_out"] = json!(1);
-    assert_eq!(misses(&expected, &[pod_with(&stubborn)], &fleet()), [""; 0]);
-    assert_eq!(misses(&expected, &[pod()], &fleet()), ["0 of 4 stubborn clients were cut"]);
+    assert_eq!(misses(&expected, &ended([pod_with(&stubborn)]), &fleet()), [""; 0]);
+    assert_eq!(misses(&expected, &ended([pod()]), &fleet()), ["0 of 4 stubborn clients were cut"]);
     stubborn["outcome"] = json!("clean");
     assert_eq!(
-        misses(&expected, &[pod_with(&stubborn)], &fleet()),
+        misses(&expected, &ended([pod_with(&stubborn)]), &fleet()),
         ["a: the report's outcome is `clean`, not `deadline`"]
     );
+}
+
+#[test]
+fn containers_that_were_restarted_are_found() {
+    let restarts = [("b".to_owned(), 1)].into();
+    let ended = Ended { restarts, ..ended([pod()]) };
+    assert_eq!(misses(&EXPECTED, &ended, &fleet()), ["b: its container was restarted 1 times"]);
 }

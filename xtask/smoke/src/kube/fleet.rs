@@ -1,9 +1,9 @@
-//! The clients as a Job in the cluster, from the same image: nothing on their way to the pods ends with a pod.
+//! The clients, as a Job in the cluster from the same image: no proxy that ends with a pod is on their way to it.
 
-use crate::flow::Clients;
+use super::state::{POLL, image_error};
 use crate::observations::Fleet;
-use crate::podman::fleet_arguments;
 use crate::prepare::Prepared;
+use crate::scenario::Clients;
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::{AsyncBufReadExt, TryStreamExt};
 use k8s_openapi::api::batch::v1::Job;
@@ -20,8 +20,8 @@ use tokio::time::{sleep, timeout};
 const CONNECT: Duration = Duration::from_secs(180);
 const SETTLE: Duration = Duration::from_secs(120);
 
-/// A Job that runs clients. It ends, and tells what it found, when it is deleted.
-pub(super) fn job(prepared: &Prepared, name: &str, clients: Clients, lasting: Duration) -> Result<Job> {
+/// A Job that runs clients. It ends, and prints its result, when it is deleted.
+pub(super) fn job(prepared: &Prepared, name: &str, clients: Clients) -> Result<Job> {
     let spec = prepared.template().spec.as_ref().context("the pods have no spec")?;
     let container = spec.containers.first().context("the pods have no container")?;
     let job = json!({
@@ -39,7 +39,7 @@ pub(super) fn job(prepared: &Prepared, name: &str, clients: Clients, lasting: Du
                     "containers": [{
                         "name": "soak",
                         "image": container.image,
-                        "args": fleet_arguments("ws://chatbox/chat", clients, lasting),
+                        "args": clients.arguments("ws://chatbox/chat"),
                         "env": [{"name": "CHATBOX_AUTH__JWT_SECRET_FILE", "value": "/run/secrets/chatbox/jwt-secret"}],
                         "securityContext": container.security_context,
                         "volumeMounts": [{"name": "jwt", "mountPath": "/run/secrets/chatbox", "readOnly": true}],
@@ -99,9 +99,12 @@ async fn started(pods: &Api<Pod>, job: &str) -> Result<String> {
             if phase == Some("Running") {
                 return Ok(pod.name_any());
             }
+            if let Some(error) = image_error(pod) {
+                bail!("an image is missing: {error}");
+            }
             ensure!(phase != Some("Failed"), "the fleet failed at its start, after {:?}", begun.elapsed());
         }
-        sleep(super::LOOK).await;
+        sleep(POLL).await;
     }
 }
 
@@ -112,7 +115,7 @@ async fn follow(pods: Api<Pod>, pod: String, all: String, connected: oneshot::Se
         if line.contains(&all)
             && let Some(connected) = connected.take()
         {
-            // Whoever waited may have given up.
+            // The receiver may have been dropped.
             let _ = connected.send(());
         }
         last = line;

@@ -1,5 +1,6 @@
-//! Watching one pod to its end. All times are those at which news arrived here: one clock, whatever those of the nodes say.
+//! Watches one pod to its end. All times are those at which an event arrived here: one clock, whatever those of the nodes say.
 
+use super::state::{POLL, is_ending, is_ready, restarts};
 use crate::assertions::CLOSING;
 use crate::observations::{PodEnd, message};
 use anyhow::{Context, Result, bail};
@@ -8,8 +9,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ListParams, LogParams, WatchEvent, WatchParams};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -17,13 +19,7 @@ use tokio::time::{sleep, timeout};
 /// Time for the log's last lines to arrive once the pod is gone.
 const LAST_LINES: Duration = Duration::from_secs(10);
 
-/// Whether a pod's condition says that it is ready.
-pub(super) fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
-/// Sees what becomes of a pod.
+/// Follows a pod's object, its log and its place in the Service.
 pub(super) struct PodWatcher {
     pod: String,
     life: JoinHandle<Result<Life>>,
@@ -31,12 +27,13 @@ pub(super) struct PodWatcher {
     endpoints: JoinHandle<Result<Timestamp>>,
 }
 
-/// What the pod's own object tells.
+/// What the events of the pod's object show.
 #[derive(Default)]
 struct Life {
-    told: Option<Instant>,
+    deleted: Option<Instant>,
     unready: Option<Timestamp>,
     ended: Option<(Instant, ContainerStateTerminated)>,
+    restarts: i32,
 }
 
 impl PodWatcher {
@@ -52,7 +49,7 @@ impl PodWatcher {
         })
     }
 
-    /// Waits for the pod's end, and tells what was seen.
+    /// Waits for the pod's end, and returns what was observed.
     pub(super) async fn report(self, bound: Duration) -> Result<PodEnd> {
         let life = timeout(bound, self.life)
             .await
@@ -63,7 +60,8 @@ impl PodWatcher {
         Ok(PodEnd {
             pod: self.pod,
             exit_code: terminated.as_ref().map(|terminated| terminated.exit_code.into()),
-            took: life.told.zip(ended).map(|(told, ended)| ended - told).unwrap_or_default(),
+            took: life.deleted.zip(ended).map(|(deleted, ended)| ended - deleted).unwrap_or_default(),
+            restarts: life.restarts,
             termination_message: terminated
                 .and_then(|terminated| terminated.message)
                 .unwrap_or_default()
@@ -77,29 +75,45 @@ impl PodWatcher {
 }
 
 /// Follows the pod's object until it is gone.
-async fn watch(pods: Api<Pod>, name: String, version: String) -> Result<Life> {
+///
+/// The API server ends every watch after some minutes. The next one begins at the resource version of the last event; where the server has
+/// forgotten that one (410 Gone), at the version of the object as it is now.
+async fn watch(pods: Api<Pod>, name: String, mut version: String) -> Result<Life> {
+    const GONE: u16 = 410;
     let only = WatchParams::default().fields(&format!("metadata.name={name}"));
-    let mut events = pods.watch(&only, &version).await?.boxed();
     let mut life = Life::default();
-    while let Some(event) = events.try_next().await? {
-        match event {
-            WatchEvent::Added(pod) | WatchEvent::Modified(pod) => life.take(&pod),
-            WatchEvent::Deleted(pod) => {
-                life.take(&pod);
-                return Ok(life);
+    loop {
+        let mut events = pods.watch(&only, &version).await?.boxed();
+        while let Some(event) = events.try_next().await? {
+            match event {
+                WatchEvent::Added(pod) | WatchEvent::Modified(pod) => {
+                    life.take(&pod);
+                    version = pod.resource_version().unwrap_or(version);
+                }
+                WatchEvent::Deleted(pod) => {
+                    life.take(&pod);
+                    return Ok(life);
+                }
+                WatchEvent::Bookmark(bookmark) => version = bookmark.metadata.resource_version,
+                WatchEvent::Error(status) if status.code == GONE => {
+                    let Some(pod) = pods.get_opt(&name).await? else { return Ok(life) };
+                    life.take(&pod);
+                    version = pod.resource_version().context("the pod has no version")?;
+                    break;
+                }
+                WatchEvent::Error(status) => bail!("{name} cannot be watched: {}", status.message),
             }
-            WatchEvent::Bookmark(_) => {}
-            WatchEvent::Error(status) => bail!("{name} cannot be watched: {}", status.message),
         }
+        sleep(POLL).await;
     }
-    bail!("the watch of {name} ended before the pod did")
 }
 
 impl Life {
     fn take(&mut self, pod: &Pod) {
-        if pod.meta().deletion_timestamp.is_some() {
-            self.told.get_or_insert_with(Instant::now);
+        if is_ending(pod) {
+            self.deleted.get_or_insert_with(Instant::now);
         }
+        self.restarts = restarts(pod);
         if !is_ready(pod) {
             self.unready.get_or_insert_with(Timestamp::now);
         }
@@ -125,21 +139,22 @@ async fn follow(pods: Api<Pod>, name: String) -> Result<(String, Option<Timestam
     Ok((log, first_close))
 }
 
-/// Waits until no EndpointSlice sends newcomers to the pod.
+/// Waits until the Service sends no new connections to the pod.
 async fn leave(slices: Api<EndpointSlice>, pod: String) -> Result<Timestamp> {
-    let of_the_service = ListParams::default().labels("kubernetes.io/service-name=chatbox");
-    loop {
-        let slices = slices.list(&of_the_service).await?;
-        let endpoints = slices.items.iter().flat_map(|slice| slice.endpoints.iter().flatten());
-        let is_there = endpoints.into_iter().any(|endpoint| {
-            let target = endpoint.target_ref.as_ref().and_then(|target| target.name.as_ref());
-            let ready = endpoint.conditions.as_ref().and_then(|conditions| conditions.ready);
-            // Unknown means ready.
-            target == Some(&pod) && ready != Some(false)
-        });
-        if !is_there {
-            return Ok(Timestamp::now());
-        }
-        sleep(super::LOOK).await;
+    while endpoints(&slices).await?.contains(&pod) {
+        sleep(POLL).await;
     }
+    Ok(Timestamp::now())
+}
+
+/// The names of the pods to which the Service sends new connections.
+pub(super) async fn endpoints(slices: &Api<EndpointSlice>) -> Result<BTreeSet<String>> {
+    let of_the_service = ListParams::default().labels("kubernetes.io/service-name=chatbox");
+    let slices = slices.list(&of_the_service).await?;
+    let endpoints = slices.items.into_iter().flat_map(|slice| slice.endpoints.into_iter().flatten());
+    let ready = endpoints.filter(|endpoint| {
+        // Unknown means ready.
+        endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false)
+    });
+    Ok(ready.filter_map(|endpoint| endpoint.target_ref?.name).collect())
 }

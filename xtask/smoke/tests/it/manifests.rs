@@ -2,7 +2,7 @@
 
 use crate::files;
 use chatbox_smoke::manifests::{check, documents, kustomize, overlay, render, root, text};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 
 const OVERLAYS: [&str; 3] = ["dev", "prod", "trial"];
@@ -71,6 +71,62 @@ fn a_value_of_the_wrong_type_and_an_unknown_kind_are_found() {
     assert!(format!("{:#}", check(&object).unwrap_err()).starts_with("Service a: invalid type: string \"80\""));
     let object = json!({"apiVersion": "apps/v1beta1", "kind": "Deployment"});
     assert_eq!(check(&object).unwrap_err().to_string(), "there is no type for Deployment of apps/v1beta1");
+}
+
+/// Everything in a pod's spec that a namespace with `pod-security.kubernetes.io/enforce: restricted` refuses, as far as these manifests could
+/// ask for it (<https://kubernetes.io/docs/concepts/security/pod-security-standards/>).
+fn refused(spec: &Value) -> Vec<String> {
+    let mut refused = Vec::new();
+    let pod = &spec["securityContext"];
+    let containers = ["initContainers", "containers"].map(|kind| spec[kind].as_array());
+    for container in containers.into_iter().flatten().flatten() {
+        let (name, own) = (text(container, "name"), &container["securityContext"]);
+        let effective = |field: &str| if own[field].is_null() { &pod[field] } else { &own[field] };
+        let dropped = own["capabilities"]["drop"].as_array();
+        for (holds, what) in [
+            (effective("runAsNonRoot") == true, "may run as root"),
+            (effective("seccompProfile")["type"] == "RuntimeDefault", "has no seccomp profile"),
+            (own["allowPrivilegeEscalation"] == false, "may gain privileges"),
+            (dropped.is_some_and(|dropped| dropped.contains(&json!("ALL"))), "keeps capabilities"),
+            (own["capabilities"]["add"].is_null() && own["privileged"].is_null(), "asks for capabilities"),
+            (
+                container["ports"].as_array().is_none_or(|ports| ports.iter().all(|port| port["hostPort"].is_null())),
+                "has a host port",
+            ),
+        ] {
+            if !holds {
+                refused.push(format!("{name} {what}"));
+            }
+        }
+    }
+    let host = ["hostNetwork", "hostPID", "hostIPC"].into_iter().filter(|field| !spec[*field].is_null());
+    refused.extend(host.map(|field| format!("it asks for {field}")));
+    let volumes = spec["volumes"].as_array().into_iter().flatten();
+    refused.extend(volumes.filter(|volume| !volume["hostPath"].is_null()).map(|_| "it mounts a host path".to_owned()));
+    refused
+}
+
+#[test]
+fn every_pod_is_allowed_where_pod_security_is_restricted() {
+    if !can_render() {
+        return;
+    }
+    let mut checked = 0;
+    for name in OVERLAYS {
+        for object in render(&overlay(name)).unwrap() {
+            let spec = &object["spec"]["template"]["spec"];
+            if spec.is_object() {
+                assert_eq!(refused(spec), [""; 0], "{name}: {}", text(&object, "kind"));
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > OVERLAYS.len(), "only {checked} workloads were found");
+    let open = json!({
+        "hostNetwork": true, "volumes": [{"name": "a", "hostPath": {"path": "/"}}],
+        "containers": [{"name": "c", "ports": [{"hostPort": 80}], "securityContext": {"privileged": true}}]
+    });
+    assert_eq!(refused(&open).len(), 8, "{:?}", refused(&open));
 }
 
 /// There is no placeholder that anyone could deploy.
