@@ -42,7 +42,7 @@ macro_rules! conformance_tests {
             the_same_id_is_stored_once_within_an_append
             another_user_or_room_may_use_the_same_id
             concurrent_writers_of_one_room_leave_no_gap
-            an_append_whose_caller_gave_up_is_whole_or_absent
+            an_append_whose_future_was_dropped_is_whole_or_absent
             reading_is_bounded_in_messages
             reading_is_bounded_in_bytes
             reading_beyond_the_head_finds_nothing
@@ -53,7 +53,7 @@ macro_rules! conformance_tests {
             expiry_is_not_stopped_by_a_date_in_the_future
             expiry_passes_many_dates_in_the_future
             a_read_that_begins_at_removed_messages_is_as_long_as_any_other
-            a_page_of_a_room_that_was_emptied_says_so
+            a_page_of_an_emptied_room_tells_what_was_removed
             the_epoch_is_a_short_name_that_stays
             an_open_store_can_be_pinged
             closing_twice_is_closing_once
@@ -204,7 +204,7 @@ pub async fn concurrent_writers_of_one_room_leave_no_gap(store: Arc<dyn Store>) 
     assert_eq!(seqs(&everything(&*store, "r").await), (1..=100).collect::<Vec<_>>());
 }
 
-pub async fn an_append_whose_caller_gave_up_is_whole_or_absent(store: Arc<dyn Store>) {
+pub async fn an_append_whose_future_was_dropped_is_whole_or_absent(store: Arc<dyn Store>) {
     for n in 0..20 {
         let room = format!("r{n}");
         let batch = Arc::from([append(&room, 0, vec![draft("alice", 1), draft("alice", 2)])]);
@@ -329,7 +329,7 @@ pub async fn expiry_passes_many_dates_in_the_future(store: Arc<dyn Store>) {
     assert_eq!(store.span("r").await.unwrap(), Span { first: 2201.max(kept.first), head: 2300 });
 }
 
-pub async fn a_page_of_a_room_that_was_emptied_says_so(store: Arc<dyn Store>) {
+pub async fn a_page_of_an_emptied_room_tells_what_was_removed(store: Arc<dyn Store>) {
     store_all(&*store, "r", 0, (1..=4).map(|n| draft("alice", n)).collect()).await;
     store.expire(before(i64::MAX)).await.unwrap();
     for after in 0..6 {

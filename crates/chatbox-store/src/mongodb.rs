@@ -33,24 +33,26 @@ use self::log::Log;
 
 /// A store in a MongoDB replica set, for services that run as many processes.
 ///
-/// A message is written to a majority of the members, in their journals, when
-/// [`append`](Store::append) returns, and what is read has been written like that: neither is lost
-/// when a primary is. Write and read concern and the read preference are therefore not taken from
-/// the connection string; everything else is. Where it says nothing, connecting and selecting a
-/// server take at most 1 s, and the members are looked at every second.
+/// When [`append`](Store::append) returns, its messages are written by a majority of the members, in their journals; only such
+/// messages are read. Neither is lost with a primary. Write concern, read concern and read preference are therefore not taken
+/// from the connection string; everything else is. By default, connecting and selecting a server take at most 1 s, and the
+/// members are looked at every second.
 ///
-/// The messages are in the collection `messages`, as `{_id: {room, seq}, user, id, body, at}` with
-/// `at` in milliseconds since the Unix epoch. `meta` holds the version of that schema, `ticks` one
-/// document for each process that [follows](Store::follow), written every second: a process is
-/// [behind](Store::lag) by the age of its newest tick that came back to it through its feed.
+/// The messages are in the collection `messages`, as `{_id: {room, seq}, user, id, body, at}` with `at` in milliseconds since the
+/// Unix epoch. `meta` holds the version of that schema and the log's epoch, `ticks` one document for each process that
+/// [follows](Store::follow), written every second: the [lag](Store::lag) of a process is the age of its newest tick that came
+/// back through its feed.
 ///
-/// Every call is over after 3 s, and [`close`](Store::close) after 4 s, whatever the servers do: they
-/// may be gone, or frozen in the midst of an answer. After an error, or a future that was dropped, an
-/// append may still arrive. It then takes the places that were meant for it, or none.
+/// The indexes, the collections, the epoch and the server's clock are verified once a second and at each
+/// [`ping`](Store::ping). What is missing is made again; until then appends fail. A collection that was dropped, renamed or
+/// restored is another log, and begins a new epoch.
 ///
-/// [`expire`](Store::expire) leaves what is younger than two minutes. A room has no gaps as long as
-/// no append is on its way for a minute, and the clocks of the processes agree to within half a minute:
-/// else an append might find the place free that a message had which is expired already.
+/// Every call ends within 3 s, and [`close`](Store::close) within 4 s, even if the servers are gone or frozen. After an error, or a
+/// future that was dropped, an append may still arrive. It is then stored with the sequence numbers that were meant for it, or
+/// not at all.
+///
+/// [`expire`](Store::expire) leaves messages that are younger than two minutes by the server's clock. A room has no gaps as long as
+/// no append is under way for a minute: a later one might find the sequence numbers free of messages that have expired.
 pub struct MongoStore {
     client: Client,
     database: Database,
@@ -68,14 +70,15 @@ struct Tasks {
 }
 
 impl MongoStore {
-    /// Connects to the servers that a connection string names, and creates the collections and
-    /// indexes in its database (`chatbox` if it names none) if they are not there.
+    /// Connects to the servers that a connection string names, and creates missing collections and indexes in its database
+    /// (`chatbox` if it names none).
     ///
-    /// Waits for up to 10 s until there is a primary. To be called within a tokio runtime.
+    /// Waits for up to 10 s until there is a primary. Must be called within a tokio runtime.
     ///
     /// # Errors
     ///
-    /// [`StoreError::InvalidUrl`] for a connection string that cannot be used,
+    /// [`StoreError::InvalidUrl`] for a connection string that cannot be used, [`StoreError::Duplicates`] for messages that are
+    /// stored more than once,
     /// [`StoreError::Unreachable`] when the servers do not answer, [`StoreError::Refused`] when they refuse or are not a
     /// replica set, [`StoreError::NewerDatabase`] for a newer schema.
     pub async fn open(uri: &str) -> Result<Self, StoreError> {
@@ -90,7 +93,7 @@ impl MongoStore {
         Ok(Self { client, database, log, guard, open: RwLock::new(true), tasks })
     }
 
-    /// Does what takes a bounded time, unless the store is closed.
+    /// Runs requests within the bound on a call, unless the store is closed.
     async fn run<T>(&self, work: impl Future<Output = mongodb::error::Result<T>>) -> Result<T, StoreError> {
         let open = self.open.read().await;
         if !*open {
@@ -194,7 +197,7 @@ impl Store for MongoStore {
                 // Its cursor would keep the client from shutting down.
                 following.end().await;
             }
-            // Frozen servers would keep it waiting for the end of their cursors.
+            // It would wait for the cursors of frozen servers.
             if *open && timeout(CLOSE, self.client.clone().shutdown()).await.is_err() {
                 let _ = timeout(CLOSE, self.client.clone().shutdown().immediate(true)).await;
             }
@@ -212,7 +215,7 @@ impl fmt::Debug for MongoStore {
 
 const NAME: &str = "mongodb";
 
-/// How long one call may take, whatever it consists of.
+/// The bound on one call, however many requests it makes.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long the client may take to shut down in order, and then at once.

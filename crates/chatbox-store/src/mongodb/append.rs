@@ -14,7 +14,7 @@
 //! free, and then that is the head's successor still, or taken, and then nothing of it is stored.
 //! The driver's own second attempt is recognised by the server as the same insert.
 //!
-//! That an id is stored once rests on an index that somebody may drop. Therefore nothing that was inserted is acknowledged
+//! That an id is stored once rests on an index that can be dropped. Therefore nothing that was inserted is acknowledged
 //! before the index was seen after the insert: it cannot be there if an id is stored twice.
 //!
 //! What remains is that the places after a stale head may be free again because they were expired.

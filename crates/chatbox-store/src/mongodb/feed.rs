@@ -243,7 +243,7 @@ impl ChangeStreamReader {
         document: Option<RawDocumentBuf>,
     ) -> Result<Option<FeedEvent>> {
         if !matches!(operation, Operation::Insert | Operation::Other) {
-            // Earlier events have told heads of a log that may be gone.
+            // Heads that earlier events have shown may be those of a log that is gone.
             self.guard.forget();
             return Ok(Some(FeedEvent::Lagged));
         }
@@ -256,7 +256,7 @@ impl ChangeStreamReader {
         let mut message: Message = bson::deserialize_from_slice(document.as_bytes())?;
         let room: Arc<str> = std::mem::take(&mut message.position.room).into();
         Ok(message.stored().map(|message| {
-            self.log.heads.hear(&room, message.seq, self.progress.until());
+            self.log.heads.observe(&room, message.seq, self.progress.until());
             FeedEvent::Appended { room, message }
         }))
     }

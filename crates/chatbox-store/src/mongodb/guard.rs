@@ -20,8 +20,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The facts about the database that can change while the store is open: its epoch, its clock, and what is wrong with it.
 ///
-/// Somebody may drop an index, a collection or the database, restore a backup, or renew the epoch. Until everything is there
-/// again, appends are refused.
+/// An operator may drop an index, a collection or the database, restore a backup, or renew the epoch. Until everything is
+/// there again, appends are refused.
 #[derive(Debug)]
 pub(super) struct Guard {
     database: Database,

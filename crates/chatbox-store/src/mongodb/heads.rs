@@ -73,7 +73,7 @@ impl Heads {
     }
 
     /// The same for a room that this process may not use: rooms that are not cached are ignored.
-    pub(super) fn hear(&self, room: &str, seq: u64, at: Instant) {
+    pub(super) fn observe(&self, room: &str, seq: u64, at: Instant) {
         if let Some(known) = self.lock().get_mut(room) {
             known.head.rise(seq, at);
         }
@@ -98,7 +98,7 @@ mod tests {
         let heads = Heads::default();
         heads.learn("r", 7, Instant::now());
         tokio::time::advance(FRESH).await;
-        heads.hear("r", 6, Instant::now());
+        heads.observe("r", 6, Instant::now());
         assert!(heads.known("r").is_some_and(|head| head.seq == 7 && !head.is_fresh()));
         heads.learn("r", 7, Instant::now());
         heads.learn("r", 7, Instant::now() - FRESH);
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn what_is_heard_of_unknown_rooms_is_not_kept() {
         let heads = Heads::default();
-        heads.hear("r", 7, Instant::now());
+        heads.observe("r", 7, Instant::now());
         heads.learn_first("r", 7);
         assert!(heads.known("r").is_none());
         assert_eq!(heads.first("r"), 1);

@@ -131,7 +131,7 @@ fn epoch_of(schema: &Document) -> Option<Arc<str>> {
     schema.get_str("epoch").ok().filter(|epoch| epoch::is_valid(epoch)).map(Into::into)
 }
 
-/// Whether the epoch was given to this very collection, as far as the server tells collections apart.
+/// Whether the epoch was given to this very collection, as far as the server distinguishes collections.
 fn is_same(schema: &Document, collection: &Bson) -> bool {
     schema.get("messages").is_some_and(|recorded| recorded == collection) || *collection == Bson::Null
 }

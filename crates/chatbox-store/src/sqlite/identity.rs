@@ -58,7 +58,7 @@ impl Files {
     }
 }
 
-/// What tells one file from another, whatever it is called.
+/// The identity of a file, whatever its name.
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
     #[cfg(unix)]

@@ -26,7 +26,7 @@ fn open_limited(pages: i64) -> (SqliteStore, TempDir) {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_and_survived() {
+async fn a_full_disk_fails_appends_until_there_is_room() {
     let (store, _directory) = open_limited(100);
     let mut head = 0;
     let error = loop {

@@ -38,8 +38,8 @@ fn no_error_shows_a_password() {
         "HUNTER2 with spaces:",
     ] {
         let error = url.parse::<StoreUrl>().unwrap_err();
-        let told = format!("{error} {error:?}").to_lowercase();
-        assert!(!told.contains("hunter2"), "{url}: {told}");
+        let shown = format!("{error} {error:?}").to_lowercase();
+        assert!(!shown.contains("hunter2"), "{url}: {shown}");
     }
 }
 

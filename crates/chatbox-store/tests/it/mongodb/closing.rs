@@ -30,7 +30,7 @@ fn is_unavailable<T>(answer: Result<Result<T, StoreError>, tokio::time::error::E
 }
 
 #[tokio::test]
-async fn a_frozen_server_fails_every_call_in_time_and_for_no_longer() {
+async fn every_call_fails_in_time_while_the_server_is_frozen_and_works_again_afterwards() {
     let Some((store, proxy, _database)) = frozen().await else { return };
     let batch: Arc<[_]> = Arc::from([append("r", 1, vec![draft("alice", 2)])]);
     let (appended, span, read, expired, pinged) = tokio::join!(

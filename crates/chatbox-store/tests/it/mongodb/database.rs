@@ -36,7 +36,7 @@ impl Database {
     /// The same database by way of another address.
     pub(super) fn through(&self, address: &str) -> String {
         let uri = self.uri.replacen(self.server(), address, 1);
-        // Else the driver would go to the address that the server tells.
+        // Else the driver would connect to the address that the server announces.
         let separator = if uri.contains('?') { '&' } else { '?' };
         format!("{uri}{separator}directConnection=true")
     }
@@ -61,7 +61,7 @@ impl Drop for Database {
     }
 }
 
-/// A connection string with another database. Who logs in goes on doing so where the string said.
+/// A connection string with another database. Credentials are still checked where the string said.
 fn with_database(uri: &str, name: &str) -> String {
     let (scheme, rest) = uri.split_once("://").unwrap();
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));

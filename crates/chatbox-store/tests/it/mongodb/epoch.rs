@@ -77,7 +77,7 @@ async fn an_epoch_that_was_removed_is_made_anew_and_shared() {
 }
 
 #[tokio::test]
-async fn a_look_at_a_database_writes_nothing() {
+async fn inspect_writes_nothing() {
     let Some(database) = Database::fresh() else { return };
     assert_eq!(inspect(&url(&database)).await.unwrap(), Inspection::Absent);
     assert!(matches!(renew_epoch(&url(&database)).await, Err(StoreError::Absent { .. })));

@@ -1,4 +1,4 @@
-//! What a process hears of the appends of all, and what it knows of how late it hears it.
+//! The feed of what all processes append, and its lag.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use chatbox_store::conformance::support::{draft, store_all};
 const LONG: Duration = Duration::from_secs(30);
 
 async fn next(feed: &mut Feed) -> FeedEvent {
-    timeout(LONG, feed.next()).await.expect("something is told").expect("a feed goes on until it is closed")
+    timeout(LONG, feed.next()).await.expect("an event comes").expect("a feed goes on until it is closed")
 }
 
-/// The places that are told next, up to one. What is told again is passed over.
-async fn heard_until(feed: &mut Feed, until: u64) -> Vec<u64> {
-    let mut heard: Vec<u64> = Vec::new();
-    while heard.last() != Some(&until) {
+/// The `seq` of the messages that come next, up to one of them. Repeated ones are skipped.
+async fn seqs_until(feed: &mut Feed, until: u64) -> Vec<u64> {
+    let mut seqs: Vec<u64> = Vec::new();
+    while seqs.last() != Some(&until) {
         let FeedEvent::Appended { room, message } = next(feed).await else { panic!("nothing was missed") };
         assert_eq!((&*room, &*message.body), ("r", &*format!("body of {}", message.id)));
-        if heard.last().is_none_or(|&last| message.seq > last) {
-            heard.push(message.seq);
+        if seqs.last().is_none_or(|&last| message.seq > last) {
+            seqs.push(message.seq);
         }
     }
-    heard
+    seqs
 }
 
 async fn until_lag(store: &MongoStore, is: impl Fn(Duration) -> bool) {
@@ -40,7 +40,7 @@ async fn until_lag(store: &MongoStore, is: impl Fn(Duration) -> bool) {
 }
 
 #[tokio::test]
-async fn a_feed_tells_in_order_what_all_processes_append() {
+async fn a_feed_yields_in_order_what_all_processes_append() {
     let Some(database) = Database::fresh() else { return };
     let one = MongoStore::open(database.uri()).await.unwrap();
     let other = MongoStore::open(database.uri()).await.unwrap();
@@ -51,8 +51,8 @@ async fn a_feed_tells_in_order_what_all_processes_append() {
     assert_eq!(other.span("r").await.unwrap().head, 5);
     store_all(&other, "r", 5, (1..=5).map(|n| draft("bob", n)).collect()).await;
     let all: Vec<u64> = (1..=10).collect();
-    assert_eq!(heard_until(&mut first, 10).await, all);
-    assert_eq!(heard_until(&mut second, 10).await, all);
+    assert_eq!(seqs_until(&mut first, 10).await, all);
+    assert_eq!(seqs_until(&mut second, 10).await, all);
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn a_second_feed_of_a_store_ends_the_first() {
 }
 
 #[tokio::test]
-async fn a_feed_whose_connections_were_cut_goes_on_where_it_was() {
+async fn a_feed_whose_connections_were_cut_is_resumed() {
     let Some(database) = Database::fresh() else { return };
     let proxy = Proxy::before(database.server()).await;
     let follower = MongoStore::open(&database.through(proxy.address())).await.unwrap();
@@ -80,18 +80,18 @@ async fn a_feed_whose_connections_were_cut_goes_on_where_it_was() {
         store_all(&writer, "r", 2 * round + 1, vec![draft("alice", 2 * round + 1)]).await;
         proxy.cut();
         proxy.thaw();
-        assert_eq!(heard_until(&mut feed, 2 * round + 2).await, [2 * round + 1, 2 * round + 2]);
+        assert_eq!(seqs_until(&mut feed, 2 * round + 2).await, [2 * round + 1, 2 * round + 2]);
     }
 }
 
 #[tokio::test]
-async fn a_feed_that_cannot_go_on_says_that_it_missed_something() {
+async fn a_feed_that_cannot_be_resumed_lags() {
     let Some(database) = Database::fresh() else { return };
     let store = MongoStore::open(database.uri()).await.unwrap();
     let mut feed = store.follow().unwrap();
     assert_eq!(next(&mut feed).await, FeedEvent::Lagged);
     store_all(&store, "r", 0, vec![draft("alice", 1)]).await;
-    assert_eq!(heard_until(&mut feed, 1).await, [1]);
+    assert_eq!(seqs_until(&mut feed, 1).await, [1]);
     // Its stream ends with the database, and no token leads beyond that.
     database.raw().await.drop().await.unwrap();
     assert_eq!(next(&mut feed).await, FeedEvent::Lagged);
@@ -107,7 +107,7 @@ async fn a_feed_that_cannot_go_on_says_that_it_missed_something() {
 }
 
 #[tokio::test]
-async fn lag_grows_while_nothing_is_heard() {
+async fn lag_grows_while_the_server_is_frozen() {
     let Some(database) = Database::fresh() else { return };
     let proxy = Proxy::before(database.server()).await;
     let store = MongoStore::open(&database.through(proxy.address())).await.unwrap();
@@ -132,6 +132,6 @@ async fn lag_grows_while_the_feed_is_not_read() {
     store_all(&store, "r", 0, (1..=600).map(|n| draft("alice", n)).collect()).await;
     until_lag(&store, |lag| lag > 3 * second).await;
     assert_eq!(next(&mut feed).await, FeedEvent::Lagged);
-    assert_eq!(heard_until(&mut feed, 600).await.len(), 600);
+    assert_eq!(seqs_until(&mut feed, 600).await.len(), 600);
     until_lag(&store, |lag| lag < second).await;
 }

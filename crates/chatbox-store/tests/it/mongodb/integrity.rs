@@ -1,4 +1,4 @@
-//! Indexes, collections and documents that somebody removes while stores have them open.
+//! Indexes, collections and documents that are removed while stores have them open.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Appends that nobody waits for any more, and that arrive when others have gone on.
+//! Appends that were dropped half-way, and that arrive after others have appended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ async fn ids(store: &dyn Store) -> Vec<Box<str>> {
 }
 
 #[tokio::test]
-async fn an_append_that_arrives_late_takes_no_place_behind_what_was_appended_meanwhile() {
+async fn a_late_append_stores_nothing_behind_messages_that_were_appended_meanwhile() {
     let Some(database) = Database::fresh() else { return };
     let proxy = Proxy::before(database.server()).await;
     let store = MongoStore::open(database.uri()).await.unwrap();
@@ -37,13 +37,13 @@ async fn an_append_that_arrives_late_takes_no_place_behind_what_was_appended_mea
     proxy.thaw();
     proxy.late_insert().await;
     assert_eq!(ids(&store).await, ["1".into(), "2".into()]);
-    // Who sends again what was given up gets the next places.
-    let placed = store_all(&store, "r", 2, vec![draft("alice", 7), draft("alice", 8)]).await;
-    assert_eq!(placed, [AppendResult::New(3), AppendResult::New(4)]);
+    // Sent again, the messages that were given up get the next sequence numbers.
+    let results = store_all(&store, "r", 2, vec![draft("alice", 7), draft("alice", 8)]).await;
+    assert_eq!(results, [AppendResult::New(3), AppendResult::New(4)]);
 }
 
 #[tokio::test]
-async fn an_append_that_arrives_late_takes_its_own_place_if_that_is_the_next() {
+async fn a_late_append_is_stored_if_its_seq_is_still_the_next() {
     let Some(database) = Database::fresh() else { return };
     let proxy = Proxy::before(database.server()).await;
     let store = MongoStore::open(database.uri()).await.unwrap();
@@ -57,7 +57,7 @@ async fn an_append_that_arrives_late_takes_its_own_place_if_that_is_the_next() {
 }
 
 #[tokio::test]
-async fn an_append_that_arrives_late_stores_no_id_that_was_sent_again_meanwhile() {
+async fn a_late_append_stores_no_id_that_was_stored_meanwhile() {
     let Some(database) = Database::fresh() else { return };
     let proxy = Proxy::before(database.server()).await;
     let store = MongoStore::open(database.uri()).await.unwrap();
@@ -71,7 +71,7 @@ async fn an_append_that_arrives_late_stores_no_id_that_was_sent_again_meanwhile(
 }
 
 #[tokio::test]
-async fn a_stale_head_places_the_first_messages_or_none() {
+async fn an_append_at_a_stale_head_stores_nothing() {
     let Some(database) = Database::fresh() else { return };
     let one = MongoStore::open(database.uri()).await.unwrap();
     let other = MongoStore::open(database.uri()).await.unwrap();
@@ -85,24 +85,24 @@ async fn a_stale_head_places_the_first_messages_or_none() {
 }
 
 #[tokio::test]
-async fn an_append_of_more_than_one_insert_is_placed_whole() {
+async fn an_append_of_more_than_one_insert_is_stored_whole() {
     let Some(database) = Database::fresh() else { return };
     let store = MongoStore::open(database.uri()).await.unwrap();
     let drafts: Vec<_> = (0..600).map(|n| draft("alice", n % 550)).collect();
-    let placed = store_all(&store, "r", 0, drafts).await;
-    assert_eq!(placed[..550], (1..=550).map(AppendResult::New).collect::<Vec<_>>());
-    assert_eq!(placed[550..], (1..=50).map(AppendResult::Duplicate).collect::<Vec<_>>());
+    let results = store_all(&store, "r", 0, drafts).await;
+    assert_eq!(results[..550], (1..=550).map(AppendResult::New).collect::<Vec<_>>());
+    assert_eq!(results[550..], (1..=50).map(AppendResult::Duplicate).collect::<Vec<_>>());
 }
 
 #[tokio::test]
-async fn messages_sent_again_among_new_ones_are_told_apart() {
+async fn duplicates_among_new_messages_are_recognised() {
     let Some(database) = Database::fresh() else { return };
     let store = MongoStore::open(database.uri()).await.unwrap();
     store_all(&store, "r", 0, (0..100).map(|n| draft("alice", 3 * n)).collect()).await;
-    let placed = store_all(&store, "r", 100, (0..40).map(|n| draft("alice", n)).collect()).await;
+    let results = store_all(&store, "r", 100, (0..40).map(|n| draft("alice", n)).collect()).await;
     let mut fresh = (101..).map(AppendResult::New);
-    for (n, placed) in placed.into_iter().enumerate() {
+    for (n, results) in results.into_iter().enumerate() {
         let expected = if n % 3 == 0 { AppendResult::Duplicate(n as u64 / 3 + 1) } else { fresh.next().unwrap() };
-        assert_eq!(placed, expected);
+        assert_eq!(results, expected);
     }
 }

@@ -16,13 +16,13 @@ async fn a_server_that_is_not_there_is_named_without_the_password() {
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
     let opening = MongoStore::open(&format!("mongodb://alice:hunter2@{address}/chat")).await;
-    let Err(error @ StoreError::Unreachable { .. }) = opening else { panic!("nobody listens there") };
+    let Err(error @ StoreError::Unreachable { .. }) = opening else { panic!("no server listens there") };
     assert_eq!(error.to_string(), format!("the database at {address} does not answer"));
     assert!(!format!("{error:?}").contains("hunter2"));
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_is_given_up() {
+async fn a_silent_server_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("mongodb://{}", listener.local_addr().unwrap());
     let opening = timeout(Duration::from_secs(20), MongoStore::open(&uri)).await.expect("opening is bounded");
@@ -58,7 +58,7 @@ async fn a_newer_schema_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_young_is_not_removed_however_short_the_retention() {
+async fn young_messages_stay_however_short_the_retention() {
     let Some(database) = Database::fresh() else { return };
     let store = MongoStore::open(database.uri()).await.unwrap();
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;

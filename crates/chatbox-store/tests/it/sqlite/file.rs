@@ -72,7 +72,7 @@ async fn a_dropped_store_leaves_its_file_to_the_next_one() {
     let store = SqliteStore::open(&path).await.unwrap();
     store_all(&store, "r", 0, vec![draft("alice", 1)]).await;
     drop(store);
-    // Its thread ends by itself, which nobody can await.
+    // Its thread ends by itself, which cannot be awaited.
     let store = loop {
         match SqliteStore::open(&path).await {
             Ok(store) => break store,
@@ -131,7 +131,7 @@ async fn a_file_that_another_program_has_locked_is_refused() {
 }
 
 #[tokio::test]
-async fn another_programs_lock_fails_appends_in_time_and_for_no_longer() {
+async fn appends_fail_in_time_while_another_program_holds_a_lock_and_work_again_afterwards() {
     let (path, _directory) = fresh_path();
     let store = SqliteStore::open(&path).await.unwrap();
     store_all(&store, "r", 0, vec![draft("alice", 1)]).await;
@@ -193,20 +193,20 @@ async fn an_empty_file_is_a_new_database() {
 }
 
 #[tokio::test]
-async fn a_missing_directory_is_told() {
+async fn a_missing_directory_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let error = refusal(&directory.path().join("missing/chatbox.db")).await;
     assert!(chain(&error).to_lowercase().contains("no such file or directory"), "{}", chain(&error));
 }
 
 #[tokio::test]
-async fn a_directory_in_place_of_the_file_is_told() {
+async fn a_directory_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     assert!(matches!(refusal(directory.path()).await, StoreError::Open { .. }));
 }
 
 #[tokio::test]
-async fn what_may_not_be_written_to_is_refused() {
+async fn files_that_cannot_be_written_are_refused() {
     let (path, directory) = fresh_path();
     SqliteStore::open(&path).await.unwrap().close().await.unwrap();
     for (changed, mode, usual) in [(&*path, 0o444, 0o644), (directory.path(), 0o555, 0o755)] {

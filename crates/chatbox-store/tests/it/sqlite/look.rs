@@ -82,7 +82,7 @@ async fn a_file_after_a_crash_is_available_and_left_to_be_recovered() {
 }
 
 #[tokio::test]
-async fn a_look_does_not_keep_a_service_from_starting() {
+async fn inspect_does_not_keep_a_store_from_being_opened() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("chatbox.db");
     SqliteStore::open(&path).await.unwrap().close().await.unwrap();
@@ -101,7 +101,7 @@ async fn a_look_does_not_keep_a_service_from_starting() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_opened_is_refused_by_a_look_too() {
+async fn inspect_refuses_what_open_refuses() {
     let directory = tempfile::tempdir().unwrap();
     let foreign = directory.path().join("foreign.db");
     Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
