@@ -123,6 +123,43 @@ async fn clients_of_different_replicas_see_the_same_messages_in_the_same_order()
     }
 }
 
+/// The epoch is renewed after a backup was restored, here under running replicas.
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_running_replicas_are_told_of_a_new_epoch_and_get_what_is_stored() {
+    let Some(server) = mongodb() else { return };
+    let store = store(&server);
+    let replicas = [replica(&store).await, replica(&store).await];
+    let mut peers = [join(&replicas[0], "alice").await, join(&replicas[1], "bob").await];
+    for id in 1..=20 {
+        send(&mut peers[0], &id.to_string()).await;
+    }
+    for peer in &mut peers {
+        while peer.until("message").await["seq"] != 20 {}
+    }
+    let epoch = chatbox_store::renew_epoch(&store.parse().unwrap()).await.unwrap();
+    for peer in &mut peers {
+        assert_eq!(peer.until("error").await["code"], "history_gone");
+        let joined = peer.message().await;
+        assert_eq!((&joined["type"], &joined["head"]), (&"joined".into(), &20.into()), "{joined}");
+        assert_eq!(joined["epoch"], *epoch);
+        for seq in 1..=20 {
+            assert_eq!(peer.message().await["seq"], seq);
+        }
+    }
+    // Live on both, and told once.
+    send(&mut peers[1], "live").await;
+    for peer in &mut peers {
+        let mut next = peer.message().await;
+        if next["type"] == "ack" {
+            next = peer.message().await;
+        }
+        assert_eq!((&next["type"], &next["seq"]), (&"message".into(), &21.into()), "{next}");
+    }
+    for replica in replicas {
+        assert_eq!(replica.stop(TERMINATE).await.code(), 0);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_freezes_acks_nothing_and_is_used_again_once_it_answers() {
     let Some(server) = mongodb() else { return };
