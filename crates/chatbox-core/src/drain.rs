@@ -56,6 +56,7 @@ impl Drain {
 
 impl Registry {
     /// Closes every connection, each in its paced turn, and waits until the last one has ended or `expired` resolves; then cuts the rest.
+    /// Connections whose turn has not come by then are closed first, and have 100 ms to answer.
     /// Returns the final tally.
     ///
     /// Cancel safe in that connections whose turn has come go on closing; the tally is then not final.
@@ -70,14 +71,11 @@ impl Registry {
         };
         let in_time = tokio::select! {
             biased;
-            // Polled first: with no time left, no connection begins to close only to be cut in the same moment.
             () = &mut expired => false,
             () = closing => true,
         };
         if !in_time {
-            // Every connection is reported once, also those whose turn did not come.
-            let closing = Closing::new(drain.reason);
-            waiting.for_each(|connection| self.inner.observer.on_closing(connection, &closing));
+            self.close_now(waiting, drain.reason).await;
             self.cut_all().await;
         }
         self.inner.finish_tally()
@@ -104,9 +102,25 @@ impl Registry {
         }
     }
 
+    /// Closes the connections whose turn did not come, and gives them a moment to write their Close and to receive the answer.
+    async fn close_now(&self, connections: std::slice::Iter<'_, Arc<Connection>>, reason: CloseReason) {
+        /// Together with the notice of a cut it fits in the 250 ms that a shutdown allows for cutting.
+        const CLOSE: Duration = Duration::from_millis(100);
+        if connections.len() == 0 {
+            return;
+        }
+        let closing = Closing::new(reason);
+        for connection in connections {
+            self.inner.observer.on_closing(connection, &closing);
+            connection.close(closing.clone());
+        }
+        // Those that have not answered by then are cut.
+        let _ = tokio::time::timeout(CLOSE, self.empty()).await;
+    }
+
     /// Cuts every connection, and gives the sessions a moment to end.
     async fn cut_all(&self) {
-        const NOTICE: Duration = Duration::from_millis(200);
+        const NOTICE: Duration = Duration::from_millis(100);
         for connection in self.inner.admitted() {
             connection.cut();
         }

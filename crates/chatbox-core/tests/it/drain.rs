@@ -77,6 +77,20 @@ async fn a_drain_that_expired_before_it_began_adds_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn connections_whose_turn_did_not_come_are_closed_before_they_are_cut() {
+    let (registry, recorder) = registry(10, 10);
+    for _ in 0..4 {
+        serve(registry.admit("alice").unwrap(), Peer::Answers(millis(50)));
+    }
+    serve(registry.admit("bob").unwrap(), Peer::Silent);
+    let start = Instant::now();
+    let tally = registry.drain(plan(), ready(())).await;
+    assert_eq!(tally, tally!(at_signal: 5, closed: 4, aborted: 1));
+    assert!(start.elapsed() <= millis(200), "{:?}", start.elapsed());
+    assert_eq!(recorder.read().iter().filter(|seen| matches!(seen, Seen::Closing { .. })).count(), 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn connections_that_end_during_the_lame_duck_are_counted() {
     let (registry, _) = registry(10, 10);
     serve(registry.admit("alice").unwrap(), Peer::Leaves(millis(100)));
