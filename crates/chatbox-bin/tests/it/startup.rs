@@ -3,10 +3,11 @@
 use crate::harness::{INTERRUPT, Server, Setup, TERMINATE, until, within};
 use rustix::process::{Pid, Signal};
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// A process that is told to stop before it has taken over its signals is ended by them, having touched nothing. From then
-/// on it ends by itself: with 0, and with nothing half-open.
+/// A signal before the handlers are installed ends the process, which has touched nothing. From then on the process ends by itself:
+/// with 0, and with nothing half-open.
 #[tokio::test]
 async fn a_signal_at_any_moment_of_the_start_ends_it_cleanly() {
     for millisecond in 0..60 {
@@ -36,7 +37,7 @@ async fn a_signal_at_any_moment_of_the_start_ends_it_cleanly() {
     }
 }
 
-/// Two services that differ in nothing but the number of their workers differ by as many threads.
+/// Two services that differ only in the number of their workers differ by as many threads.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn as_many_workers_serve_as_are_set() {
@@ -65,17 +66,62 @@ async fn every_terminating_signal_shuts_down() {
 /// Handlers are installed before the configuration is read: it comes from a pipe here, which the test fills after the signal.
 #[tokio::test]
 async fn a_signal_before_the_configuration_was_read_ends_the_program_in_order() {
+    let (setup, pipe) = configured_by_a_pipe();
+    let server = setup.launch();
+    let pipe = opened(pipe).await;
+    server.signal(TERMINATE);
+    configure(pipe);
+    let finished = server.wait().await;
+    assert_eq!((finished.code(), finished.report()["signal"].as_str()), (0, Some("SIGTERM")), "{}", finished.stderr);
+}
+
+/// The same as the first process of a container, for which the kernel discards signals that have no handler.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_first_process_of_a_container_is_ended_by_a_signal_before_its_configuration_was_read() {
+    let (setup, pipe) = configured_by_a_pipe();
+    let plain = setup.command();
+    let plain = plain.as_std();
+    let mut command = tokio::process::Command::new("unshare");
+    command
+        .args(["--pid", "--fork", "--kill-child", "--map-root-user"])
+        .arg(plain.get_program())
+        .args(plain.get_args());
+    command.current_dir(setup.path()).stdout(std::process::Stdio::piped()).kill_on_drop(true);
+    let allowed = std::process::Command::new("unshare").args(["--pid", "--fork", "--map-root-user", "true"]).output();
+    if !allowed.is_ok_and(|output| output.status.success()) {
+        // Past the test harness, which hides what a passing test prints with a macro.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"not run: unshare --pid is not allowed here\n");
+        return;
+    }
+    let unshare = command.spawn().unwrap();
+    let pipe = opened(pipe).await;
+    let pid = unshare.id().unwrap();
+    let child = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    rustix::process::kill_process(Pid::from_raw(child.trim().parse().unwrap()).unwrap(), TERMINATE).unwrap();
+    configure(pipe);
+    let output = within("the program to end", unshare.wait_with_output()).await.unwrap();
+    let log = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    assert!(log.contains(r#""signal":"SIGTERM""#), "{log}");
+}
+
+/// A setup whose configuration file is a pipe, and the path of the pipe.
+fn configured_by_a_pipe() -> (Setup, PathBuf) {
     let setup = Setup::new().args(["--config", "chatbox.toml"]);
     let path = setup.path().join("chatbox.toml");
     assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
-    let server = setup.launch();
-    // Opens when the program has opened the other end.
-    let mut pipe = tokio::task::spawn_blocking(move || std::fs::File::create(path).unwrap()).await.unwrap();
-    server.signal(TERMINATE);
+    (setup, path)
+}
+
+/// The pipe, once the program has opened its end of it.
+async fn opened(pipe: PathBuf) -> std::fs::File {
+    let open = tokio::task::spawn_blocking(move || std::fs::File::create(pipe).unwrap());
+    within("the program to read its configuration", open).await.unwrap()
+}
+
+fn configure(mut pipe: std::fs::File) {
     std::io::Write::write_all(&mut pipe, b"[log]\nlevel = \"info\"\n").unwrap();
-    drop(pipe);
-    let finished = server.wait().await;
-    assert_eq!((finished.code(), finished.report()["signal"].as_str()), (0, Some("SIGTERM")), "{}", finished.stderr);
 }
 
 /// Commands that end by themselves are ended by signals as before.
