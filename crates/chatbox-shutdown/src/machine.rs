@@ -24,6 +24,7 @@ use crate::budget::margin;
 use crate::escalation::{Escalation, Meaning};
 use crate::{Cause, Phase, Plan, Signal, Stage};
 
+mod event;
 mod table;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod render;
 #[cfg(test)]
 mod tests;
 
+pub use event::{Action, Event, Refused};
 use table::{Input, Step};
 
 /// How long the participants of a phase that was cut may take to return.
@@ -41,57 +43,6 @@ const LATE: Duration = Duration::from_millis(50);
 
 /// How often a cut is extended because the process was suspended, in one phase.
 const EXTENSIONS: u8 = 3;
-
-/// What happens to the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A signal came.
-    Signal(Signal),
-    /// The program requests the shutdown.
-    Request {
-        /// What the phases must fit into, if that is less than planned: see [`Plan::within`].
-        within: Option<Duration>,
-    },
-    /// The program forces the end, as a second SIGTERM does.
-    Force,
-    /// A task that should have run until the shutdown has ended.
-    TaskEnded,
-    /// Everything that belongs to this phase has ended.
-    Complete,
-    /// The time given with the last [`Action`] has passed.
-    BudgetPassed,
-}
-
-/// What the driver has to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Expire the budgets of this phase's participants. The phase goes on.
-    Cut {
-        /// When those that have not returned are dropped.
-        until: Duration,
-        /// Whether a second signal is the reason.
-        forced: bool,
-    },
-    /// Drop what is left of this phase's participants and start those of another.
-    Enter {
-        /// The phase that was entered.
-        phase: Phase,
-        /// The deadline of its participants.
-        until: Duration,
-    },
-}
-
-/// Why an event changed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refused {
-    /// The event requests what was requested before: harmless.
-    #[error("requested again in phase {0}")]
-    Repeated(Phase),
-    /// The event cannot happen in this phase: a mistake of the driver.
-    #[error("impossible in phase {0}")]
-    Illegal(Phase),
-}
 
 /// The state of one shutdown.
 #[derive(Clone, Copy, Debug)]

@@ -1,13 +1,13 @@
-//! The transition table, the effect of its cells, and properties of every sequence of events.
+//! The transition table, and the effect of its cells.
 
 use std::fmt::Write;
 use std::fs;
 
-use proptest::collection::vec;
-use proptest::prelude::*;
-
 use super::Signal::{Interrupt, Terminate};
 use super::*;
+
+mod properties;
+mod suspended;
 
 const SECOND: Duration = Duration::from_secs(1);
 const REQUEST: Event = Event::Request { within: None };
@@ -246,160 +246,4 @@ fn a_request_may_bring_its_own_deadline() {
 fn a_task_that_ends_by_itself_is_no_request() {
     let (machine, _) = Machine::new(Plan::default()).step(Event::TaskEnded, Duration::ZERO).unwrap();
     assert_eq!((machine.phase(), machine.cause()), (Phase::LameDuck, None));
-}
-
-/// Suspends the process from before the deadline of `phase` until `late` after it.
-fn suspended_over_the_deadline_of(phase: Phase, late: Duration) -> (Machine, Option<Action>, Duration) {
-    let (machine, _) = brought_to(phase, Event::Signal(Terminate));
-    let now = machine.until().unwrap() + late;
-    let (machine, action) = machine.step(Event::BudgetPassed, now).unwrap();
-    (machine, action, now)
-}
-
-#[test]
-fn participants_of_a_suspended_process_get_their_time_to_settle() {
-    for phase in [Phase::LameDuck, Phase::Draining, Phase::Flushing] {
-        for late in [LATE + Duration::from_millis(1), SETTLE, 60 * SECOND] {
-            let (machine, action, now) = suspended_over_the_deadline_of(phase, late);
-            let until = now + SETTLE;
-            assert_eq!(action, Some(Action::Cut { until, forced: false }), "{phase}, {late:?} late");
-            assert_eq!(machine.phase(), phase);
-            // They have used it in time: the next phase begins.
-            let (machine, _) = machine.step(Event::BudgetPassed, until).unwrap();
-            assert!(machine.phase() > phase);
-        }
-    }
-}
-
-#[test]
-fn a_process_that_is_suspended_while_its_participants_settle_gives_them_the_time_again() {
-    let (mut machine, mut action, mut now) = suspended_over_the_deadline_of(Phase::Draining, 10 * SECOND);
-    for _ in 0..EXTENSIONS {
-        assert_eq!(action, Some(Action::Cut { until: now + SETTLE, forced: false }));
-        now = machine.until().unwrap() + 10 * SECOND;
-        (machine, action) = machine.step(Event::BudgetPassed, now).unwrap();
-    }
-    // A participant that blocks the only thread makes the driver late as well: there is an end to it.
-    now = machine.until().unwrap() + 10 * SECOND;
-    (machine, _) = machine.step(Event::BudgetPassed, now).unwrap();
-    assert_eq!(machine.phase(), Phase::Flushing);
-}
-
-#[test]
-fn a_process_that_was_suspended_beyond_its_grace_period_still_has_time_to_close() {
-    let (machine, _, now) = suspended_over_the_deadline_of(Phase::LameDuck, 60 * SECOND);
-    let (_, action) = machine.step(Event::BudgetPassed, now + SETTLE).unwrap();
-    let until = now + SETTLE + SETTLE - margin(SETTLE);
-    assert_eq!(action, Some(Action::Enter { phase: Phase::Draining, until }));
-}
-
-#[test]
-fn a_suspended_process_without_open_work_goes_on_at_once() {
-    let (machine, now) = brought_to(Phase::LameDuck, REQUEST);
-    let (machine, _) = machine.step(Event::Complete, now).unwrap();
-    let now = now + 60 * SECOND;
-    let (machine, action) = machine.step(Event::BudgetPassed, now).unwrap();
-    assert_eq!(action, Some(Action::Cut { until: now, forced: false }));
-    let (machine, _) = machine.step(Event::BudgetPassed, now).unwrap();
-    assert_eq!(machine.phase(), Phase::Draining);
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    let within = proptest::option::of((1..60_000_u64).prop_map(Duration::from_millis));
-    prop_oneof![
-        proptest::sample::select(&Signal::ALL[..]).prop_map(Event::Signal),
-        within.prop_map(|within| Event::Request { within }),
-        Just(Event::TaskEnded),
-        Just(Event::Force),
-        Just(Event::Complete),
-    ]
-}
-
-fn plan() -> impl Strategy<Value = Plan> {
-    [0..8_000_u64, 0..20_000_u64, 0..8_000_u64, 1..10_000_u64].prop_map(|lengths| {
-        let [lame_duck, drain, flush, spare] = lengths.map(Duration::from_millis);
-        Plan { lame_duck, drain, flush, grace: lame_duck + drain + flush + spare }
-    })
-}
-
-/// A driver that may be late, and that checks every step.
-struct Simulation {
-    machine: Machine,
-    now: Duration,
-    left_running: Option<Duration>,
-}
-
-impl Simulation {
-    fn step(&mut self, event: Event, late: Duration) -> Result<(), TestCaseError> {
-        let Ok((next, action)) = self.machine.step(event, self.now) else {
-            prop_assert_ne!(event, Event::BudgetPassed, "never refused when due");
-            return Ok(());
-        };
-        if next.phase() != Phase::Running {
-            self.left_running.get_or_insert(self.now);
-        }
-        let began = self.left_running.unwrap_or_default();
-        let Plan { flush, grace, drain, .. } = next.plan;
-        match action {
-            None => {}
-            Some(Action::Cut { until, .. }) => {
-                prop_assert!(until >= self.now);
-                prop_assert!(until <= (self.now + SETTLE).max(self.machine.end));
-                if late <= LATE {
-                    prop_assert!(until <= self.machine.end.max(self.now) + late, "no extension without lateness");
-                }
-            }
-            Some(Action::Enter { phase, until }) => {
-                prop_assert!(phase > self.machine.phase(), "{} after {}", phase, self.machine.phase());
-                prop_assert!(until >= self.now);
-                match phase {
-                    Phase::Flushing => prop_assert_eq!(next.end - self.now, flush),
-                    Phase::Draining => {
-                        let shortened = next.end - self.now <= drain.min(SETTLE);
-                        prop_assert!(shortened || next.end + flush <= began + grace);
-                        prop_assert!(next.end - self.now >= drain.min(SETTLE));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        self.machine = next;
-        Ok(())
-    }
-
-    /// Lets time pass; each deadline that passes meanwhile is seen that much too late.
-    fn advance(&mut self, to: Duration, late: Duration) -> Result<(), TestCaseError> {
-        while let Some(until) = self.machine.until().filter(|until| *until <= to) {
-            self.now = self.now.max(until + late);
-            self.step(Event::BudgetPassed, late)?;
-        }
-        self.now = self.now.max(to);
-        Ok(())
-    }
-}
-
-proptest! {
-    #[test]
-    fn any_sequence_of_events_goes_forward_keeps_the_flush_whole_and_ends(
-        plan in plan(),
-        events in vec((0..10_000_u64, event()), 0..12),
-        late in prop_oneof![Just(0), 0..50_u64, 0..40_000_u64],
-    ) {
-        let late = Duration::from_millis(late);
-        let mut simulation = Simulation { machine: Machine::new(plan), now: Duration::ZERO, left_running: None };
-        for (pause, event) in events {
-            simulation.advance(simulation.now + Duration::from_millis(pause), late)?;
-            simulation.step(event, late)?;
-        }
-        simulation.step(REQUEST, late)?;
-        simulation.advance(Duration::MAX, late)?;
-
-        prop_assert_eq!(simulation.machine.phase(), Phase::Stopped);
-        let began = simulation.left_running.expect("it left running");
-        let took: Duration = simulation.machine.spans().skip(1).map(|(_, span)| span).sum();
-        prop_assert_eq!(began + took, simulation.machine.entered[4].expect("it has stopped"));
-        if late.is_zero() {
-            prop_assert!(took < simulation.machine.plan.grace, "took {:?}", took);
-        }
-    }
 }
