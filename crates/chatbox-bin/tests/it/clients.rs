@@ -1,10 +1,13 @@
 //! The commands that connect to a service, `connect`, `soak` and `probe`: plain, and by TLS through a terminating proxy.
 
+use crate::auth::{signed, unix};
 use crate::harness::{Setup, TERMINATE};
-use serde_json::Value;
+use chatbox_client::{Client, Event, JoinFrom};
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::process::Output;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -64,6 +67,40 @@ async fn a_short_soak_finds_no_violation() {
     );
     assert!(report["acked"].as_u64().unwrap() > 0 && report["acked"] == report["stored"], "{report}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("6/6 connected"));
+    server.stop(TERMINATE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_outlives_its_tokens_and_is_never_without_a_connection() {
+    const KEY: &str = "a-key-of-at-least-thirty-two-bytes-for-tests";
+    let server = Setup::new().set(&format!("auth.jwt_secret={KEY}")).start().await;
+    let url = format!("ws://{}/chat", server.at);
+    let token = |user: &'static str, life: u64| signed(KEY, json!({ "sub": user, "exp": unix() + life }));
+    let (sender, _) = Client::builder().server(&url).token(token("alice", 600)).connect().unwrap();
+    let reader = Client::builder().server(&url).refresh_before(Duration::from_secs(1));
+    let provider = move || async move { Ok::<_, std::io::Error>(token("bob", 3)) };
+    let (reader, mut events) = reader.token_provider(provider).connect().unwrap();
+    reader.join("lobby", JoinFrom::After(0)).unwrap();
+
+    let mut expected = 1;
+    // Each message is sent when the one before it has arrived, over all three connections.
+    drop(sender.send("lobby", "1"));
+    while reader.stats().moves < 2 {
+        match events.next().await.unwrap() {
+            Event::Message { seq, .. } => {
+                assert_eq!(seq, expected);
+                expected += 1;
+                drop(sender.send("lobby", &expected.to_string()));
+            }
+            event @ (Event::Disconnected { .. } | Event::Gap { .. } | Event::Closed { .. }) => panic!("{event:?}"),
+            _ => {}
+        }
+    }
+    assert!(expected > 10, "{expected}");
+    let stats = reader.stats();
+    assert_eq!((stats.disconnects, stats.duplicates, stats.violations), (0, 0, 0));
+    reader.close().await;
+    sender.close().await;
     server.stop(TERMINATE).await;
 }
 

@@ -6,6 +6,8 @@
 mod closing;
 mod connecting;
 mod flowing;
+#[cfg(feature = "http")]
+mod http;
 mod moving;
 mod reconnecting;
 mod server;
