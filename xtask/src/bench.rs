@@ -8,10 +8,10 @@ use crate::workspace::{cargo, root};
 use anyhow::Result;
 use std::process::{Command, ExitCode};
 
-/// What the benchmark is told.
+/// The arguments of the benchmark.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// What the scenarios are told (`-- --help` lists it); without any of it, the micro-benchmarks are run, too. `micro` alone, or with the
+    /// Arguments of the scenarios (`-- --help` lists them); without any, the micro-benchmarks are run, too. `micro` alone, or with the
     /// arguments of divan, runs only those.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
@@ -27,13 +27,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         Some((first, rest)) if first == "micro" => micro(rest),
         Some(_) => scenarios(&options.arguments),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    process::exit_code(result)
 }
 
 /// The decoder, the encoder, outboxes and the registry.

@@ -5,7 +5,7 @@ use crate::workspace::cargo;
 use anyhow::Result;
 use std::process::ExitCode;
 
-/// What a release is told.
+/// The arguments of a release.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -14,13 +14,7 @@ pub(crate) struct Options {
 
 /// Makes the artefacts; the exit code says whether all could be made and checked.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    match make(&options.arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    process::exit_code(make(&options.arguments))
 }
 
 /// Builds the program that makes them, and runs it.

@@ -58,7 +58,7 @@ fn fuzz(options: &Options) -> Result<()> {
             let before = children()?;
             process::run(&mut target_run(&program, target, seeds, options.lasting)?)
                 .with_context(|| format!("{target}: a finding"))?;
-            // What is bounded is the time on the clock; what was really tried is told by the processor's.
+            // The bound is wall-clock time; the processor time shows how much was really tried.
             println!("==> {target}: no finding in {:.0} s of processor time", (children()? - before).as_secs_f64());
         }
     }
@@ -72,7 +72,7 @@ fn children() -> Result<Duration> {
     Ok(Duration::from_micros(micros.iter().sum()))
 }
 
-/// cargo-fuzz, told to do something with one target.
+/// A cargo-fuzz command for one target.
 fn cargo_fuzz(program: &Path, verb: &str, target: &str) -> Command {
     let mut command = Command::new("rustup");
     // This program's own compiler is another one.

@@ -31,7 +31,7 @@ pub(crate) fn python() -> Option<PathBuf> {
     python::find(PYTHONS)
 }
 
-/// What a machine without one is told.
+/// The message for a machine without one.
 pub(crate) fn missing() -> String {
     format!("none of {} is here, with its venv module", PYTHONS.join(", "))
 }
@@ -42,7 +42,7 @@ pub(crate) fn install(python: &Path) -> Result<PathBuf> {
 }
 
 /// A running server. It ends when this is dropped, and also when this program dies in any way at all: it watches its
-/// standard input, which nobody else holds open.
+/// standard input, which no other process holds open.
 pub(crate) struct Server {
     process: Child,
     port: u16,
@@ -132,7 +132,7 @@ impl Drop for Server {
     }
 }
 
-/// A port that nobody listened on a moment ago.
+/// A port that was free a moment ago.
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use std::io;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,17 @@ use std::time::{Duration, Instant};
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("{} cannot be started", name(command)))?;
     succeeded(command, status)
+}
+
+/// The exit code of a command of ours; an error is printed.
+pub(crate) fn exit_code(result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Like [`run`], but kills the program when `bound` has passed. Programs which that one started are not killed.

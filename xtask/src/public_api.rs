@@ -34,14 +34,7 @@ struct Library {
 
 /// Runs the command; the exit code says whether every list is right.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    let result = if options.bless { bless() } else { compare() };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    process::exit_code(if options.bless { bless() } else { compare() })
 }
 
 /// Compares every library with its list.
@@ -83,10 +76,8 @@ fn public_apis() -> Result<Vec<(Library, String)>> {
     let metadata: Value = serde_json::from_slice(&metadata.stdout).context("cargo metadata")?;
     let libraries = libraries(&metadata);
     let mut doc = cargo();
-    doc.args(["doc", "--quiet", "--all-features", "--no-deps", "--lib"]);
-    for library in &libraries {
-        doc.args(["--package", &library.package]);
-    }
+    // The same packages and features as the documentation's, which share the compiled dependencies.
+    doc.args(["doc", "--quiet", "--workspace", "--all-features", "--no-deps", "--lib"]);
     // rustdoc's JSON is unstable, and a feature of nightly compilers. The pinned compiler makes it, too, when it is allowed to; but only
     // rustdoc may see the permission: some build scripts act on it, and everything would be compiled once more.
     doc.env(REAL_RUSTDOC, env::var_os("RUSTDOC").unwrap_or_else(|| "rustdoc".into()));

@@ -1,4 +1,4 @@
-//! What a crate's README tells a newcomer to type: the dependencies and the first program.
+//! The dependencies and the first program in a crate's README.
 
 /// A README's fenced code blocks, as far as they concern us.
 #[derive(Debug, PartialEq)]

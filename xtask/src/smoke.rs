@@ -1,11 +1,11 @@
-//! `cargo xtask k8s-smoke`: runs `chatbox-smoke`, a package of its own, so that only those who run it compile what it needs.
+//! `cargo xtask k8s-smoke`: runs `chatbox-smoke`, a package of its own, so that nothing else compiles its dependencies.
 
 use crate::workspace::cargo;
 use crate::{dist, process};
 use anyhow::{Result, ensure};
 use std::process::{Command, ExitCode, Stdio};
 
-/// What the smoke test is told.
+/// The arguments of the smoke test.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -48,7 +48,7 @@ pub(crate) fn in_ci(may_install: bool) -> Result<Option<String>> {
         println!("installing {}", missing.join(" "));
         let mut apt = Command::new("sh");
         apt.args(["-c", "apt-get update -qq && apt-get install -qq --yes --no-install-recommends \"$@\"", "apt"]);
-        // What cannot be installed is told below.
+        // What cannot be installed is reported below.
         let _ = process::run(apt.args(&missing).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()));
         missing = needs()?;
     }

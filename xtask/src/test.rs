@@ -108,7 +108,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     if summary.all_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The steps named, or all of them. Who runs the tests alone also gets the server that they need.
+/// The steps that are named, or all of them. The tests alone still come with the server that they need.
 fn chosen(only: &[String]) -> Vec<&'static Step> {
     let is_chosen =
         |name| only.is_empty() || only.iter().any(|chosen| chosen == name || name == MONGODB && chosen == TESTS);

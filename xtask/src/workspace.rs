@@ -16,7 +16,7 @@ pub(crate) fn scratch_folder(name: &str) -> PathBuf {
 
 /// A cargo command at the root of the checkout, with the toolchain that built this program.
 ///
-/// What `cargo run` told this program about its own package is not passed on: build scripts that watch those variables
+/// The variables by which `cargo run` describes this package are not passed on: build scripts that watch those variables
 /// (ring's is one) would be run again whenever a person and `cargo xtask` take turns.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

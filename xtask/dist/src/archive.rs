@@ -1,4 +1,4 @@
-//! Archives in which nothing differs from one run to the next: sorted, of one time, owned by nobody in particular.
+//! Reproducible archives: entries sorted, with one time and one owner.
 
 use crate::checkout::{git, output, root};
 use anyhow::Result;
@@ -91,7 +91,7 @@ pub(crate) fn release(folder: &str, program: &[u8], notices: &str) -> Result<Fil
     Ok(files)
 }
 
-/// Compresses, with a header that tells neither a time nor an operating system.
+/// Compresses, with a header that has neither a time nor an operating system.
 pub(crate) fn gzip(content: &[u8]) -> Result<Vec<u8>> {
     let mut gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
     gzip.write_all(content)?;

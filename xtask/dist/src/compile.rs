@@ -1,4 +1,4 @@
-//! The program: built so that no byte of it tells where it was built, and parted from its debug information.
+//! Builds the program, without paths of the building machine, and splits off its debug information.
 
 use crate::checkout::{cargo, metadata, output, root, run};
 use crate::progress;

@@ -19,7 +19,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
 
-/// Who the program runs as: nobody that the image or a node knows.
+/// The user that the program runs as: an id that neither the image nor a node has a name for.
 pub(crate) const USER: u64 = 65532;
 
 /// What containerd calls an image, in the index of an archive.
@@ -180,7 +180,7 @@ fn labels(checkout: &Checkout) -> Result<HashMap<String, String>> {
 /// Compact JSON with sorted keys. The types of the specification keep some of theirs in hash maps.
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
     let mut value: Value = serde_json::to_value(value)?;
-    // Nothing to do, unless somebody has asked serde_json to keep the order of insertion.
+    // Nothing to do, unless a feature of serde_json asks it to keep the order of insertion.
     value.sort_all_objects();
     Ok(serde_json::to_vec(&value)?)
 }

@@ -1,4 +1,4 @@
-//! Whether somebody else would get the same bytes: everything once more, from a clone in another folder.
+//! Checks that the build is reproducible: makes everything once more, from a clone in another folder.
 
 use crate::artefacts::SUMS;
 use crate::checkout::{Checkout, cargo, git, run};
@@ -26,7 +26,7 @@ pub(crate) fn check(checkout: &Checkout, targets: &[Target], out: &Path) -> Resu
     let (here, there) = (fs::read_to_string(out.join(SUMS))?, fs::read_to_string(clone.join("dist").join(SUMS))?);
     let differing = differences(&here, &there);
     if !differing.is_empty() {
-        // Only who has both can find out why.
+        // The cause can only be found in both.
         let _ = folder.keep();
         bail!("not the same in another folder, {}: {}", clone.display(), differing.join(", "));
     }

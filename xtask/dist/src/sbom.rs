@@ -72,7 +72,7 @@ pub(crate) fn crates(target: &Target) -> Result<Crates> {
 
 type NameAndVersion = (String, String);
 
-/// Who depends on whom in the output of `cargo tree --prefix depth`, which shows what lies below a crate once.
+/// The dependencies in the output of `cargo tree --prefix depth`, which shows what lies below a crate once.
 fn edges(tree: &str) -> Result<BTreeMap<NameAndVersion, BTreeSet<NameAndVersion>>> {
     let mut edges: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     let mut path: Vec<NameAndVersion> = Vec::new();

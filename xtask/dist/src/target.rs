@@ -15,7 +15,7 @@ impl Target {
     /// Reads a target triple.
     ///
     /// # Errors
-    /// When it is not Linux, or of a processor that nobody has tried.
+    /// When it is not Linux, or a processor that was never tried.
     pub(crate) fn parse(triple: &str) -> Result<Self> {
         ensure!(triple.contains("-linux-"), "{triple}: releases are made for Linux");
         let architecture = match triple.split('-').next() {

@@ -1,4 +1,4 @@
-//! The artefacts, read again by other eyes than those that wrote them.
+//! Verifies the artefacts: reads them back, with other code than wrote them.
 
 use crate::artefacts::{SUMS, sha256};
 use crate::compile::host;
@@ -72,7 +72,7 @@ impl Image {
         Ok(Self { name: name.context("the image has no name")?.clone(), configuration, layers, size })
     }
 
-    /// Whether the image can run: as nobody, and with all that the program needs.
+    /// Whether the image can run: as an unprivileged user, and with every library that the program needs.
     fn check(&self) -> Result<()> {
         ensure!(self.size < IMAGE_BOUND, "{} bytes are more than {IMAGE_BOUND}", self.size);
         let config = self.configuration.config().as_ref().context("there is no configuration to run it with")?;

@@ -1,7 +1,7 @@
 //! Podman as a cluster of one node: the rendered manifests by `podman kube play`, one pod a replica.
 //!
 //! Podman runs pods and no more. What a kubelet and a Service do besides is done here: the readiness probe of the manifest is
-//! asked ([`service`]), newcomers go to pods that are ready, a pod is told to stop and killed after its grace period, and
+//! asked ([`service`]), new connections go to pods that are ready, a pod is stopped and killed after its grace period, and
 //! its termination message is a file of ours.
 
 mod cli;
@@ -94,11 +94,11 @@ impl Podman {
         Ok(pod)
     }
 
-    /// Tells a pod to stop, kills it when its grace period is over, and gathers what it leaves behind.
+    /// Stops a pod, kills it when its grace period is over, and collects what it leaves behind.
     ///
     /// The container is stopped rather than the pod: podman would take the pod's network away at once, a kubelet does so last.
     async fn stop(&self, pod: Pod) -> Result<PodEnd> {
-        let (begun, told) = (Instant::now(), Timestamp::now());
+        let (begun, requested) = (Instant::now(), Timestamp::now());
         let container = &pod.files.container;
         let grace = self.prepared.grace().as_secs().to_string();
         self.cli.run(&["stop", "--time", &grace, container]).await?;
@@ -111,7 +111,7 @@ impl Podman {
             restarts: 0,
             termination_message: std::fs::read_to_string(&pod.files.termination_log)?.trim().to_owned(),
             log,
-            notices: vec![("readiness false", self.service.unready_since(&pod.name, told))],
+            notices: vec![("readiness false", self.service.unready_since(&pod.name, requested))],
             first_close: None,
             pod: pod.name,
         };

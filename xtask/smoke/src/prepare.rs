@@ -1,5 +1,4 @@
-//! The manifests of a run: an overlay as it is in `deploy/k8s`, with secrets made for the occasion, the image, and what is to be
-//! broken on purpose.
+//! The manifests of a run: an overlay of `deploy/k8s` with generated secrets, the image, and the faults that are injected.
 
 use crate::manifests::{one, render, root};
 use anyhow::{Context, Result};
@@ -71,7 +70,7 @@ pub(crate) fn prepare(wanted: &Wanted) -> Result<Prepared> {
     fs::write(run.join("kustomization.yaml"), kustomization.to_string())?;
     let objects = render(&run)?;
     let deployment: Deployment = one(&objects, "Deployment")?;
-    // Whoever scales the Deployment says how many there are at least.
+    // An autoscaler has the minimum where the Deployment has no number.
     let replicas = deployment.spec.replicas.or_else(|| {
         let autoscaler: HorizontalPodAutoscaler = one(&objects, "HorizontalPodAutoscaler").ok()?;
         autoscaler.spec.min_replicas
@@ -129,7 +128,7 @@ fn patch(inject: Inject) -> Option<Value> {
     Some(json!({"patch": patch.to_string()}))
 }
 
-/// Everything in a folder that git would track: no secret that somebody has made there.
+/// Everything in a folder that git would track: no secret that was made there.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {

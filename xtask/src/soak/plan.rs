@@ -61,7 +61,7 @@ impl Plan {
     }
 }
 
-/// A seed that nobody chose.
+/// A random seed.
 pub(super) fn new_seed() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     now.as_micros() as u64 % 1_000_000

@@ -150,7 +150,7 @@ impl Memory {
         self.samples.extend(kib);
     }
 
-    /// What it was since the last restart: the second half tells whether it grows.
+    /// The values since the last restart: their second half shows whether it grows.
     fn report(&self) {
         let second = &self.samples[self.samples.len() / 2..];
         if let (Some(first), Some(last), Some(max)) = (second.first(), second.last(), second.iter().max()) {

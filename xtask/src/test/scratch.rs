@@ -1,4 +1,4 @@
-//! Each library alone, in the hands of a stranger: a new project outside the workspace that depends on nothing but what the
+//! Each library in a project of another team: a new package outside the workspace that depends on nothing but what the
 //! crate's README lists, and runs the README's first program to its end.
 
 use super::summary::Outcome;
@@ -89,7 +89,7 @@ fn imported(package: &Value, program: &str) -> String {
         let (dependency, version) = (text(dependency, "name"), text(dependency, "req"));
         if !seen.contains(&dependency) && program.contains(&format!("{}::", dependency.replace('-', "_"))) {
             seen.push(dependency);
-            // What a newcomer would type who does not want to think about features.
+            // What a first try would use.
             let features = if dependency == "tokio" { ", features = [\"full\"]" } else { "" };
             let _ = writeln!(lines, "{dependency} = {{ version = \"{version}\"{features} }}");
         }

@@ -1,9 +1,9 @@
-//! What became of each step, and the table that says so.
+//! The results of the steps, and the table that shows them.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What became of a step.
+/// The result of a step.
 pub(crate) enum Outcome {
     Passed,
     Failed(String),
@@ -11,14 +11,14 @@ pub(crate) enum Outcome {
     NotRun(String),
 }
 
-/// What became of all steps so far. Displayed, it is a table, and below it one line of counts.
+/// The results of all steps so far. Displayed, it is a table, and below it one line of counts.
 #[derive(Default)]
 pub(crate) struct Summary {
     lines: Vec<(&'static str, Outcome, Duration)>,
 }
 
 impl Summary {
-    /// Takes note of a step's end, and returns a line that announces it.
+    /// Adds the result of a step, and returns a line that announces it.
     pub(crate) fn add(&mut self, step: &'static str, outcome: Outcome, took: Duration) -> String {
         let line = format!("<== {step}: {outcome} in {:.1} s", took.as_secs_f64());
         self.lines.push((step, outcome, took));

@@ -1,4 +1,4 @@
-//! Which of our crates may depend on which: the picture in the architecture, as a table.
+//! Dependencies between our crates, compared with the picture in the architecture.
 
 use crate::cargo;
 use serde_json::{Value, json};
@@ -95,7 +95,7 @@ fn crates_depend_on_each_other_as_the_architecture_shows() {
 }
 
 #[test]
-fn every_difference_from_the_picture_is_told() {
+fn every_difference_from_the_picture_is_reported() {
     let picture =
         [edges("a", &["b", "c", "later"], &["d"]), edges("b", &[], &[]), edges("c", &[], &["b"]), edges("d", &[], &[])];
     let metadata = json!({"packages": [

@@ -30,7 +30,7 @@ fn every_source_file_says_what_it_is_for() {
 fn no_file_names_a_machine_or_a_registry() {
     let mut found = Vec::new();
     for path in files(".").iter().filter(|path| *path != Path::new("Cargo.lock")) {
-        // What is not text has nothing to say.
+        // What is not text is not checked.
         let Ok(text) = fs::read_to_string(root().join(path)) else { continue };
         for (line, content) in (1..).zip(text.lines()) {
             found.extend(

@@ -25,7 +25,7 @@ pub(crate) struct Fleet {
     events: Vec<Event>,
     buffer: Box<[u8]>,
     clients: Vec<Client>,
-    /// Who has something to say.
+    /// The clients that send.
     speakers: Vec<usize>,
     /// Looks again and again instead of sleeping until something happens.
     restless: bool,
@@ -54,7 +54,7 @@ pub(crate) enum What {
     Gone { reset: bool },
 }
 
-/// Who connects: a user, and the room that it joins.
+/// A client: its user, and the room that it joins.
 pub(crate) struct Member {
     pub(crate) user: String,
     pub(crate) room: Option<String>,
@@ -65,7 +65,7 @@ impl Member {
         Self { user: format!("user-{}", user.to_string()), room: Some(room.into()) }
     }
 
-    /// Somebody who only sends.
+    /// A client that only sends.
     pub(crate) fn alone(user: impl ToString) -> Self {
         Self { user: format!("sender-{}", user.to_string()), room: None }
     }
@@ -83,13 +83,13 @@ impl Fleet {
         })
     }
 
-    /// Clients that do not sleep while they wait, if they have a processor of their own. Over loopback it is the writer who pays for
+    /// Clients that do not sleep while they wait, if they have a processor of their own. Over loopback the writer pays for
     /// waking a sleeping reader: the server would be charged for how often its clients had nothing left to do.
     pub(crate) fn beside(apart: Option<&Apart>) -> Result<Self> {
         Ok(Self { restless: apart.is_some_and(Apart::have_their_own), ..Self::new()? })
     }
 
-    /// Connects these to a server and waits until all are ready. Their numbers follow on those who are there already.
+    /// Connects these to a server and waits until all are ready. Their numbers follow on those of the clients that are connected already.
     pub(crate) fn join(
         &mut self,
         server: SocketAddr,

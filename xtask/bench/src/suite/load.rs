@@ -7,7 +7,7 @@ use crate::suite::server::Server;
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
-/// A room and who sends to it.
+/// A room and its senders.
 pub(crate) struct Room {
     pub(crate) name: String,
     pub(crate) sender: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Load<'a> {
     /// How many reads brought them, and the last of these.
     reads: u64,
     last_read: Option<(usize, Instant)>,
-    /// Of what was received since the measurement began, by whom: `counted` says who counts.
+    /// Of what was received since the measurement began, by client: `counted` says which count.
     latencies: Latencies,
     counted: fn(usize) -> bool,
     sending: bool,

@@ -1,4 +1,4 @@
-//! A server under measurement: started, watched through `/proc`, told to end.
+//! A server under measurement: its start, its figures from `/proc`, its end.
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -26,7 +26,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server, and waits until it has said where it listens: what it prints goes to a file in `folder`, so that
-    /// printing costs it what it would in service and nobody has to read along.
+    /// printing costs it what it would in service and the pipe never fills up.
     pub(crate) fn start(command: &mut Command, folder: &Path) -> Result<Self> {
         let output = folder.join("output");
         let file = File::create(&output)?;

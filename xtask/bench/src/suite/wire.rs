@@ -24,7 +24,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Frame>> {
     let mut cursor = Cursor::new(bytes);
     let Some((header, length)) = FrameHeader::parse(&mut cursor)? else { return Ok(None) };
     if !header.is_final {
-        bail!("nobody here sends fragments");
+        bail!("a fragment, which no server here sends");
     }
     let start = usize::try_from(cursor.position())?;
     let end = start + usize::try_from(length)?;

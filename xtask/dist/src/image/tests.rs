@@ -35,7 +35,7 @@ fn the_same_content_gives_the_same_bytes_whatever_the_order() {
 }
 
 #[test]
-fn what_is_read_back_runs_as_nobody_and_keeps_its_messages_in_a_volume() {
+fn what_is_read_back_runs_unprivileged_and_keeps_its_messages_in_a_volume() {
     let image = Image::read(&image(&LIBRARIES, "/lib64/ld-linux-x86-64.so.2")).unwrap();
     assert_eq!(image.name, "chatbox:1.2.3");
     assert_eq!(image.configuration.created().as_deref(), Some("2023-11-14T22:13:20Z"));

@@ -14,10 +14,10 @@ pub(crate) enum Image {
 }
 
 impl Image {
-    /// For the cluster of a context: kind and minikube know how, others are told by a command in which `{archive}` stands for the file.
+    /// For the cluster of a context: kind and minikube have a command for it, others need one in which `{archive}` stands for the file.
     ///
     /// # Errors
-    /// When nobody knows how.
+    /// For another cluster, without a command.
     pub(crate) fn archive(archive: &Path, context: &str, command: Option<&str>) -> Result<Self> {
         let file = archive.to_string_lossy().into_owned();
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();

@@ -29,7 +29,7 @@ pub(crate) fn missing() -> Vec<&'static str> {
     missing.map(|(_, _, package)| *package).collect()
 }
 
-/// Podman with a configuration of our own, so that nobody's is changed and all machines run pods alike.
+/// Podman with a configuration of its own, so that the user's is not changed and all machines run pods alike.
 pub(super) struct Podman {
     configuration: PathBuf,
 }
@@ -88,7 +88,7 @@ impl Podman {
         let ours = |text: String| -> Vec<String> {
             text.lines().filter(|name| names.is_ours(name)).map(str::to_owned).collect()
         };
-        // What somebody interrupted may be half there: each is tried, and what is still there at the end is told.
+        // After an interruption some may not exist: each is tried, and what is still there at the end is reported.
         let _ = self.run(&["rm", "--force", "--ignore", "--time", "0", &names.fleet()]).await;
         for (list, remove) in [
             (&["pod", "ls", "--format", "{{.Name}}"][..], &["pod", "rm", "--force"][..]),

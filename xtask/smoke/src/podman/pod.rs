@@ -81,7 +81,7 @@ pub(super) fn write(prepared: &Prepared, names: &Names, name: &str, image: &str)
     let folder = prepared.folder.path();
     let termination_log = folder.join(format!("{name}.termination-log"));
     fs::write(&termination_log, "")?;
-    // The program is nobody that this machine knows.
+    // The program runs under an id that this machine has no user for.
     fs::set_permissions(&termination_log, fs::Permissions::from_mode(0o666))?;
 
     let pod = pod(prepared, names, name, image, &termination_log)?;
@@ -108,7 +108,7 @@ fn pod(prepared: &Prepared, names: &Names, name: &str, image: &str, termination_
     let mut metadata = template.metadata.unwrap_or_default();
     metadata.name = Some(name.to_owned());
     let mut spec = template.spec.context("the template has a spec")?;
-    // Who ends is not to be started again: that, too, is ours to do.
+    // A container that ended is not restarted by podman: replacing pods is done here.
     spec.restart_policy = Some("Never".to_owned());
     for volume in spec.volumes.iter_mut().flatten() {
         if let Some(map) = &mut volume.config_map {

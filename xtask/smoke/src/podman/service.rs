@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-/// Between two questions. More often than a kubelet asks, so that it is known to a tenth of a second who was ready when.
+/// The interval of the probe: shorter than a kubelet's, so that the time of a change is known to a tenth of a second.
 const PERIOD: Duration = Duration::from_millis(50);
 
 /// A port of this machine, and the pods behind it.
@@ -51,7 +51,7 @@ struct Pod {
 impl Service {
     /// Listens; the path and the port are those of the readiness probe, and clients go to that port, too.
     pub(super) async fn open(path: String, port: u16) -> Result<Self> {
-        // Pods are not on the loopback network. Without a token of this run, nobody gets in.
+        // Pods are not on the loopback network. A token of this run is needed to connect.
         let listener = TcpListener::bind(("0.0.0.0", 0)).await?;
         let own_port = listener.local_addr()?.port();
         let shared = Arc::new(Shared { path, port, pods: Mutex::default() });
@@ -78,11 +78,11 @@ impl Service {
         }
     }
 
-    /// When a pod was first seen not ready after it was told to stop; `None` if it never was.
-    pub(super) fn unready_since(&self, name: &str, told: Timestamp) -> Option<Timestamp> {
+    /// When a pod was first not ready after the request to stop; `None` if it never was.
+    pub(super) fn unready_since(&self, name: &str, since: Timestamp) -> Option<Timestamp> {
         let pods = self.shared.pods();
         let pod = pods.by_name.get(name)?;
-        (!pod.ready && pod.since >= told).then_some(pod.since)
+        (!pod.ready && pod.since >= since).then_some(pod.since)
     }
 
     /// Ends some of the connections to a pod without a Close, for once.
@@ -126,7 +126,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let turn = pods.turn;
         let ready: Vec<&mut Pod> = pods.by_name.values_mut().filter(|pod| pod.ready).collect();
         let count = ready.len();
-        // Where nobody is ready, the newcomer is closed.
+        // While no pod is ready, a new connection is closed.
         if let Some(pod) = ready.into_iter().nth(turn % count.max(1)) {
             pod.connections.retain(|connection| !connection.is_finished());
             pod.connections.push(tokio::spawn(forward(client, pod.at)).abort_handle());

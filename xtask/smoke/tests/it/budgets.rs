@@ -13,7 +13,7 @@ fn configuration() -> BTreeMap<String, String> {
         .arg("--config")
         .arg(root().join("deploy/k8s/base/chatbox.toml"))
         .arg("config")
-        // In the place of the mounted one; nobody is let in by it.
+        // In the place of the mounted one: any file will do.
         .env("CHATBOX_AUTH__JWT_SECRET_FILE", root().join("LICENSE-MIT"))
         .output()
         .unwrap();
@@ -43,7 +43,7 @@ fn container() -> Container {
 }
 
 #[test]
-fn the_grace_period_is_what_the_program_believes_and_holds_its_budgets() {
+fn the_grace_period_is_the_configured_one_and_longer_than_the_budgets() {
     let configuration = configuration();
     let grace = pod().termination_grace_period_seconds.unwrap();
     assert_eq!(grace, seconds(&configuration, "shutdown.grace"));

@@ -1,4 +1,4 @@
-//! `deploy/compose.yaml` is what an engine takes, and what it tells the program is what the program takes.
+//! `deploy/compose.yaml`: an engine accepts it, and the program accepts the configuration in it.
 
 use crate::{program, read};
 use chatbox_smoke::manifests::root;
@@ -155,7 +155,7 @@ fn nothing_is_spoken_of_that_is_not_there() {
     }
 }
 
-/// The program itself reads what it is told here, and listens where it is published and scraped.
+/// The program accepts this configuration, and listens on the ports that are published and scraped.
 #[test]
 fn the_environment_is_a_configuration_of_the_program() {
     let compose = compose();

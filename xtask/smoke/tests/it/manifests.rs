@@ -129,7 +129,7 @@ fn every_pod_is_allowed_where_pod_security_is_restricted() {
     assert_eq!(refused(&open).len(), 8, "{:?}", refused(&open));
 }
 
-/// There is no placeholder that anyone could deploy.
+/// There is no placeholder that could be deployed by mistake.
 #[test]
 fn no_overlay_brings_a_secret_and_secrets_render_only_from_files_that_were_made() {
     if !can_render() {

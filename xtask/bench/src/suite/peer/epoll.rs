@@ -168,7 +168,7 @@ impl Floor {
         let mut frame = Vec::with_capacity(message.len() + 10);
         wire::append(wire::TEXT, None, message.as_bytes(), &mut frame);
         for &member in &self.rooms[index].members {
-            // Nobody leaves while messages are sent.
+            // No client leaves while messages are sent.
             if let Some(connection) = self.connections.get_mut(member) {
                 if connection.outbox.is_empty() {
                     self.dirty.push(member);

@@ -158,7 +158,7 @@ impl Chat {
             let message = format!(
                 r#"{{"type":"message","room":{name:?},"seq":{seq},"user":{user:?},"id":{id:?},"body":{body:?},"at":"{at:.3}"}}"#
             );
-            // Nobody there is no error.
+            // No receiver is no error.
             let _ = room.messages.send(message.into());
             seq
         })

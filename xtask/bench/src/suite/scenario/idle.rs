@@ -55,7 +55,7 @@ fn rooms_of_ten(bench: &Bench, peer: Peer, connections: usize) -> Result<Vec<Mea
     Ok(vec![Measure::compared("memory of each", each, "B")])
 }
 
-/// The memory of a server to which somebody has been before: what it needs once for all is not the connections'.
+/// The memory of a server after its first connection: what it allocates once is not counted for the connections.
 fn warmed_up(server: &Server, bench: &Bench) -> Result<u64> {
     let mut visitors = Fleet::new()?;
     visitors.join(server.address(), PATH, (0..64).map(|user| Member::of(user, "visitors")))?;

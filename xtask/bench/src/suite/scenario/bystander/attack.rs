@@ -1,4 +1,4 @@
-//! The attacks: each strikes at a rate of its own, from one thread, until it is told to stop. They cost the machine what they cost
+//! The attacks: each strikes at a rate of its own, from one thread, until it is stopped. They cost the machine what they cost
 //! the attacker, too, so the rates are far below what one thread could do.
 
 use crate::suite::wire;
@@ -97,7 +97,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         reads: true,
     },
     Attack {
-        name: "requests whose answers nobody reads",
+        name: "requests whose answers are not read",
         rate: 5_000,
         connections: 5,
         begin: Some(Begin::Upgrade),
@@ -105,7 +105,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         reads: false,
     },
     Attack {
-        name: "members who read nothing",
+        name: "members that read nothing",
         rate: 1,
         connections: 100,
         begin: Some(Begin::Member),
@@ -123,8 +123,8 @@ pub(super) struct Attackers {
 impl Attackers {
     pub(super) fn start(attack: &'static Attack, server: SocketAddr) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || strike_until(attack, server, &told));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || strike_until(attack, server, &stopped));
         Self { stop, thread }
     }
 
@@ -139,7 +139,7 @@ fn strike_until(attack: &Attack, server: SocketAddr, stop: &AtomicBool) -> f64 {
     let mut held: Vec<Option<TcpStream>> = (0..attack.connections).map(|_| None).collect();
     let (began, mut blows) = (Instant::now(), 0_u64);
     while !stop.load(Ordering::Relaxed) {
-        // Whoever was thrown out comes again.
+        // A connection that the server closed is opened again.
         for (index, place) in held.iter_mut().enumerate().filter(|(_, place)| place.is_none()) {
             *place = attack.begin.as_ref().and_then(|begin| open(begin, server, index).ok());
         }
