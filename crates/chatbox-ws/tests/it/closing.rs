@@ -28,7 +28,7 @@ async fn an_empty_close_is_answered_with_1000() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_asked_before_a_close_is_answered_before_its_echo() {
+async fn messages_before_a_close_are_answered_before_its_echo() {
     let mut service = Service::new();
     let (mut client, _) = service.connect(Echo);
     client.send(&[wire::text("one"), wire::ping(b"two"), wire::close(1000)].concat()).await;
@@ -38,7 +38,7 @@ async fn what_was_asked_before_a_close_is_answered_before_its_echo() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_behind_a_close_is_heard() {
+async fn frames_behind_a_close_are_ignored() {
     let mut service = Service::new();
     let handler = RecordingHandler::default();
     let (mut client, _) = service.connect(handler.clone());
@@ -60,7 +60,7 @@ async fn a_client_that_shuts_its_side_behind_its_close_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_without_a_close_is_a_peer_that_is_gone() {
+async fn the_end_of_the_stream_without_a_close_counts_as_peer_gone() {
     let mut service = Service::new();
     let (mut client, _) = service.connect(Echo);
     client.text("hello").await;
@@ -75,7 +75,7 @@ async fn an_end_without_a_close_is_a_peer_that_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_wait_for_the_answer_has_closed_all_the_same() {
+async fn a_client_that_does_not_wait_for_the_echo_counts_as_closed() {
     let mut service = Service::new();
     let (mut client, _) = service.connect(Echo);
     client.close(1000).await;
@@ -112,7 +112,7 @@ async fn every_violation_is_answered_with_its_code() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_violator_that_keeps_its_socket_is_cut_in_time() {
+async fn a_violator_that_keeps_its_socket_open_is_cut() {
     let mut service = Service::new();
     let (mut client, _) = service.connect(Echo);
     client.send(&wire::unmasked()).await;
@@ -123,7 +123,7 @@ async fn a_violator_that_keeps_its_socket_is_cut_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_may_refuse_a_message_and_the_connection_with_it() {
+async fn a_handler_may_close_the_connection_for_a_message() {
     let mut service = Service::new();
     let handler = RecordingHandler::default();
     let (mut client, _) = service.connect(handler.clone());
@@ -149,7 +149,7 @@ async fn both_sides_may_close_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_the_handler_closes_its_own_connection_only() {
+async fn a_panic_of_the_handler_closes_only_its_own_connection() {
     let mut service = Service::new();
     let (mut bystander, _) = service.connect(Echo);
     for step in ["on_message", "poll_ready", "pull", "on_closing", "before_close"] {
@@ -181,7 +181,7 @@ async fn a_panic_of_the_handler_closes_its_own_connection_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_source_had_offered_before_it_panicked_is_sent() {
+async fn frames_offered_before_a_panic_of_the_source_are_sent() {
     let mut service = Service::new();
     let handler = RecordingHandler::default();
     let (mut client, connection) = service.connect(handler.clone());
@@ -190,7 +190,7 @@ async fn what_a_source_had_offered_before_it_panicked_is_sent() {
     connection.push(|out| frame::text("queued", out));
     assert_eq!(client.next().await, Got::text("queued"));
     assert_eq!(client.next().await, Got::Close(1011, "internal error".to_owned()));
-    assert_eq!(start.elapsed(), Duration::ZERO, "the Close waited for something else to happen");
+    assert_eq!(start.elapsed(), Duration::ZERO, "the Close was delayed");
     client.close(1011).await;
     assert_eq!(service.ended().await, CloseSummary::closed(CloseCode::INTERNAL, ClosedBy::Server));
 }

@@ -21,7 +21,7 @@ fn going_away() -> Got {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_owed_and_queued_comes_before_the_close_and_nothing_after() {
+async fn everything_owed_and_queued_precedes_the_close_and_nothing_follows_it() {
     let mut service = Service::new();
     let handler = RecordingHandler::default();
     handler.script(|script| {
@@ -44,7 +44,7 @@ async fn everything_owed_and_queued_comes_before_the_close_and_nothing_after() {
     assert_eq!(service.registry.len(), 1);
     let reply = handler.script(|script| script.owed.pop()).unwrap();
     reply.send(|out| frame::text("answer", out));
-    assert_eq!(client.next().await, Got::Ping(vec![]), "the heart went on beating");
+    assert_eq!(client.next().await, Got::Ping(vec![]), "the heartbeat goes on");
     assert_eq!(client.next().await, Got::text("answer"));
     assert_eq!(client.next().await, Got::text("goodbye"));
     assert_eq!(client.next().await, going_away());
@@ -53,7 +53,7 @@ async fn everything_owed_and_queued_comes_before_the_close_and_nothing_after() {
     connection.push(|out| frame::text("too late", out));
     handler.offer(["too late".to_owned()]);
     connection.notify();
-    client.send(&wire::ping(b"anybody?")).await;
+    client.send(&wire::ping(b"ping")).await;
     sleep(Duration::from_secs(1)).await;
     assert_eq!(service.registry.len(), 1, "the peer's Close is awaited");
     client.close(1001).await;
@@ -63,7 +63,7 @@ async fn everything_owed_and_queued_comes_before_the_close_and_nothing_after() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_answer_has_published_is_pulled_before_the_close() {
+async fn frames_published_with_a_reply_are_pulled_before_the_close() {
     let mut service = Service::new();
     let handler = RecordingHandler::default();
     handler.script(|script| {
@@ -86,7 +86,7 @@ async fn what_an_answer_has_published_is_pulled_before_the_close() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_message_is_taken_once_the_session_is_told_to_close() {
+async fn no_message_is_delivered_once_the_session_is_closing() {
     let mut service = Service::new();
     let handler = RecordingHandler::default();
     handler.busy();
@@ -105,7 +105,7 @@ async fn no_message_is_taken_once_the_session_is_told_to_close() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_never_answers_is_cut_after_the_time_it_has() {
+async fn a_client_that_never_answers_is_cut_after_the_close_handshake() {
     let mut service = Service::new();
     let (mut client, connection) = service.connect(Echo);
     connection.close(order_to_close());
@@ -119,13 +119,13 @@ async fn a_client_that_never_answers_is_cut_after_the_time_it_has() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_talks_instead_of_answering_is_cut_as_well() {
+async fn a_client_that_sends_messages_instead_of_an_echo_is_cut() {
     let mut service = Service::new();
     let (mut client, connection) = service.connect(Echo);
     connection.close(order_to_close());
     let start = Instant::now();
     while service.registry.len() == 1 {
-        client.text("I am not listening").await;
+        client.text("no echo").await;
         sleep(Duration::from_millis(100)).await;
     }
     assert!(start.elapsed() < Duration::from_millis(3_500));
@@ -133,7 +133,7 @@ async fn a_client_that_talks_instead_of_answering_is_cut_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_is_gone_after_our_close_is_not_counted_as_closed() {
+async fn a_client_that_disconnects_after_our_close_is_not_counted_as_closed() {
     let mut service = Service::new();
     let (mut client, connection) = service.connect(Echo);
     connection.close(order_to_close());
@@ -143,7 +143,7 @@ async fn a_client_that_is_gone_after_our_close_is_not_counted_as_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_never_reads_does_not_hold_the_others_up() {
+async fn a_client_that_never_reads_does_not_delay_others() {
     let mut service = Service::new();
     let handler = RecordingHandler::default();
     handler.offer((0..10_000).map(|n| format!("number {n}")));
@@ -187,7 +187,7 @@ async fn a_slow_client_gets_everything_before_its_close() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_pings_into_a_settling_session_is_not_all_answered() {
+async fn pongs_are_left_out_in_a_flood_of_pings_while_closing() {
     let mut service = Service::new();
     let handler = RecordingHandler::default();
     handler.offer((0..10_000).map(|n| format!("number {n}")));
@@ -216,7 +216,7 @@ async fn a_flood_of_pings_into_a_settling_session_is_not_all_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_client_is_found_out_while_an_answer_is_owed() {
+async fn the_heartbeat_goes_on_while_a_reply_is_owed() {
     let mut service = Service::new();
     let handler = RecordingHandler::default();
     handler.script(|script| script.owes = true);
@@ -228,7 +228,7 @@ async fn a_silent_client_is_found_out_while_an_answer_is_owed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_the_gate_nobody_is_admitted_and_those_inside_are_served() {
+async fn after_the_gate_closed_open_connections_are_served() {
     let service = Service::new();
     let (mut client, _) = service.connect(Echo);
     service.registry.refuse_newcomers();
@@ -238,7 +238,7 @@ async fn after_the_gate_nobody_is_admitted_and_those_inside_are_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mixed_crowd_adds_up() {
+async fn the_tally_of_mixed_clients_adds_up() {
     let service = Service::new();
     let mut clients = Vec::new();
     for n in 0..200 {
@@ -272,7 +272,7 @@ async fn a_mixed_crowd_adds_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expired_drain_cuts_what_is_left() {
+async fn an_expired_drain_cuts_the_rest_and_names_what_was_owed() {
     let mut service = Service::new();
     let handler = RecordingHandler::default();
     handler.script(|script| script.owes = true);

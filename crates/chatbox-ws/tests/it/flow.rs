@@ -1,10 +1,15 @@
-//! Back pressure: who waits for whom.
+//! Back pressure in both directions.
 
 use crate::service::{Echo, PIPE, RecordingHandler, Service};
 use crate::wire::{self, Got};
-use chatbox_core::{CloseCode, CloseError, CloseSummary, ClosedBy, Limits, Outcome};
-use chatbox_ws::{Settings, frame};
+use bytes::Bytes;
+use chatbox_core::{
+    Batch, CloseCode, CloseError, CloseReason, CloseSummary, ClosedBy, Connection, Limits, Outcome, Reply,
+};
+use chatbox_ws::{Handler, Message, Settings, frame};
 use std::num::NonZero;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, timeout};
@@ -18,7 +23,7 @@ fn with_outbox(outbox_bytes: usize) -> Service {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_read_is_read_no_further() {
+async fn a_client_that_does_not_read_is_not_read_from() {
     let service = with_outbox(1_000);
     let (mut client, _) = service.connect(Echo);
     let message = "m".repeat(100);
@@ -26,10 +31,10 @@ async fn a_client_that_does_not_read_is_read_no_further() {
     // The pipes and the outbox fill up, and then writing stops.
     while timeout(brief(), client.io.write_all(&wire::text(&message))).await.is_ok() {
         sent += 1;
-        assert!(sent < 10 * PIPE / 100, "the server reads on and on");
+        assert!(sent < 10 * PIPE / 100, "the server never stops reading");
     }
     let (read, mut write) = tokio::io::split(client.io);
-    // What was cut off by the timeout is a part of a message; what follows cannot be told from it.
+    // The timeout has cut off a message in the middle: these bytes belong to it.
     let end = tokio::spawn(async move { write.write_all(&[0; 4]).await });
     let mut client = wire::Client { io: tokio::io::join(read, tokio::io::sink()) };
     for _ in 0..sent {
@@ -39,7 +44,7 @@ async fn a_client_that_does_not_read_is_read_no_further() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_outbox_holds_reading_up_until_it_is_written() {
+async fn nothing_is_read_until_a_full_outbox_is_written() {
     let service = with_outbox(500);
     let handler = RecordingHandler::default();
     let (mut client, connection) = service.connect(handler.clone());
@@ -47,26 +52,26 @@ async fn a_full_outbox_holds_reading_up_until_it_is_written() {
     // Larger than the pipe, so that some of it stays unwritten.
     connection.push(|out| frame::binary(&[0; 2 * PIPE], out));
     sleep(brief()).await;
-    client.text("held up").await;
+    client.text("later").await;
     sleep(Duration::from_secs(5)).await;
     assert!(handler.seen().is_empty());
     assert_eq!(client.next().await, Got::Binary(vec![0; 2 * PIPE]));
     sleep(brief()).await;
-    assert_eq!(handler.seen(), ["on_message", "held up"]);
+    assert_eq!(handler.seen(), ["on_message", "later"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_that_are_owed_hold_reading_up() {
+async fn bytes_reserved_for_replies_stop_reading() {
     let service = with_outbox(300);
     let handler = RecordingHandler::default();
     handler.script(|script| script.owes = true);
     let (mut client, _) = service.connect(handler.clone());
     let messages = || handler.seen().iter().filter(|step| *step == "on_message").count();
-    // Each of them reserves 100 bytes. They come in one piece: the rest of it has to be kept.
+    // Each reserves 100 bytes. They arrive in one read, of which the rest has to be kept.
     client.send(&wire::text("please answer").repeat(10)).await;
     sleep(brief()).await;
     assert_eq!(messages(), 3);
-    // Whether it is answered or not, it makes room.
+    // A settled reply makes room, with an answer or without.
     let reply = handler.script(|script| script.owed.remove(0));
     reply.send(|out| frame::text("answer", out));
     assert_eq!(client.next().await, Got::text("answer"));
@@ -77,15 +82,14 @@ async fn answers_that_are_owed_hold_reading_up() {
     assert_eq!(messages(), 5);
 }
 
-/// A reply that is dropped while the session is looking makes room that the session must notice by itself: it is awake, so
-/// nobody wakes it.
+/// A reply that is dropped during a poll makes room that the session must see in the same poll: it is awake, so it is not woken.
 #[tokio::test(start_paused = true)]
-async fn room_that_is_made_while_the_session_looks_is_seen() {
+async fn room_made_in_the_outbox_during_a_poll_is_seen() {
     let service = with_outbox(100);
     let handler = RecordingHandler::default();
     handler.script(|script| {
         script.owes = true;
-        // Counts as a session that is told to close, for the handler's source only.
+        // For the handler's source only, the connection counts as closing.
         script.seen.push("on_closing".to_owned());
         script.when_dry = Some(Box::new(|script| {
             script.when_dry = Some(Box::new(|script| script.owed.clear()));
@@ -100,7 +104,7 @@ async fn room_that_is_made_while_the_session_looks_is_seen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_application_keeps_the_backlog_in_order() {
+async fn messages_stay_in_order_while_the_handler_is_not_ready() {
     let service = Service::new();
     let handler = RecordingHandler::default();
     let (mut client, _) = service.connect(handler.clone());
@@ -137,7 +141,7 @@ async fn a_stalled_client_that_reads_again_has_missed_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_nothing_for_too_long_is_told_so_and_cut() {
+async fn a_client_that_reads_nothing_for_too_long_is_closed_with_1013_and_cut() {
     let mut service = Service::new();
     let handler = RecordingHandler::default();
     handler.offer((0..20_000).map(|n| format!("number {n}")));
@@ -148,14 +152,14 @@ async fn a_client_that_reads_nothing_for_too_long_is_told_so_and_cut() {
     assert_eq!((ended.by, ended.error), (ClosedBy::Server, Some(CloseError::WriteTimeout)));
     // The write timeout, and then the time of a close handshake.
     assert!((Duration::from_secs(33)..Duration::from_millis(33_500)).contains(&start.elapsed()));
-    // What had been written is whole frames but for the last.
+    // All frames but the last were written completely.
     for n in 0..500 {
         assert_eq!(client.next().await, Got::text(format!("number {n}")));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_again_in_time_finds_the_close_behind_a_whole_frame() {
+async fn a_stalled_client_that_reads_again_finds_the_close_behind_a_complete_frame() {
     for size in [9, 300, 60_000] {
         let mut service = Service::new();
         let handler = RecordingHandler::default();
@@ -180,7 +184,7 @@ async fn a_client_that_reads_again_in_time_finds_the_close_behind_a_whole_frame(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_a_little_now_and_then_is_kept() {
+async fn a_client_that_reads_slowly_stays() {
     let service = Service::new();
     let handler = RecordingHandler::default();
     handler.offer((0..10_000).map(|n| format!("number {n}")));
@@ -194,4 +198,48 @@ async fn a_client_that_reads_a_little_now_and_then_is_kept() {
         }
     }
     assert_eq!(service.registry.len(), 1);
+}
+
+/// Accepts a message once the reply to the last one is settled, without a waker of its own.
+#[derive(Clone, Default)]
+struct OneAtATime {
+    replies: Arc<Mutex<Vec<Reply>>>,
+    /// Frames that the source offers.
+    offered: Arc<Mutex<Vec<Bytes>>>,
+    delivered: Arc<Mutex<Vec<String>>>,
+}
+
+impl Handler for OneAtATime {
+    fn on_message(&mut self, connection: &Arc<Connection>, message: Message<'_>) -> Result<(), CloseReason> {
+        if let Message::Text(text) = message {
+            self.delivered.lock().unwrap().push(text.to_owned());
+        }
+        self.replies.lock().unwrap().push(connection.owe(10));
+        Ok(())
+    }
+
+    fn poll_ready(&mut self, _: &Arc<Connection>, _: &mut Context<'_>) -> Poll<()> {
+        if self.replies.lock().unwrap().is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn pull(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        self.offered.lock().unwrap().drain(..).for_each(|frame| batch.push(frame));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settled_reply_polls_the_handler_again_also_while_the_client_reads_nothing() {
+    for unread in [0, 4 * PIPE] {
+        let service = Service::new();
+        let handler = OneAtATime::default();
+        handler.offered.lock().unwrap().push(frame::shared_binary(&vec![0; unread]));
+        let (mut client, _) = service.connect(handler.clone());
+        client.send(&[wire::text("one"), wire::text("two"), wire::text("three")].concat()).await;
+        for delivered in [1, 2, 3] {
+            sleep(brief()).await;
+            assert_eq!(handler.delivered.lock().unwrap().len(), delivered, "{unread} bytes unread");
+            let reply = handler.replies.lock().unwrap().pop();
+            drop(reply);
+        }
+    }
 }

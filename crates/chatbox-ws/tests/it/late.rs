@@ -1,4 +1,4 @@
-//! Sessions that are polled late, because the process was stopped for a while or others were served first, and one that is never at rest.
+//! Sessions that are polled late, because the process was stopped or other tasks ran first, and one that is never idle.
 
 use crate::service::{Echo, PIPE, RecordingHandler, Service, order_to_close};
 use crate::wire::{self, Client, Got};
@@ -32,7 +32,7 @@ async fn poll(session: &mut Session) -> Poll<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_lies_in_the_socket_came_in_time() {
+async fn bytes_in_the_socket_count_as_received_in_time() {
     let service = Service::new();
     let (mut client, _, mut session) = session(&service, Echo);
     assert_eq!(poll(&mut session).await, Poll::Pending);
@@ -46,14 +46,14 @@ async fn what_lies_in_the_socket_came_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_is_asked_before_it_is_given_up() {
+async fn a_peer_is_pinged_before_it_is_given_up() {
     let mut service = Service::new();
     let (mut client, _, mut session) = session(&service, Echo);
     assert_eq!(poll(&mut session).await, Poll::Pending);
     sleep(Duration::from_secs(3_600)).await;
     assert_eq!(poll(&mut session).await, Poll::Pending);
     assert_eq!(client.next().await, Got::Ping(vec![]));
-    // From here on nothing is late: it has what any peer has after its first ping.
+    // From here on the session is polled in time, and the peer has the usual time after a first ping.
     let asked = Instant::now();
     session.await;
     let waited = asked.elapsed();
@@ -62,7 +62,7 @@ async fn a_peer_is_asked_before_it_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_that_was_answered_in_time_is_clean() {
+async fn an_echo_that_arrived_in_time_counts_when_read_late() {
     let mut service = Service::new();
     let (mut client, connection, mut session) = session(&service, Echo);
     connection.close(order_to_close());
@@ -94,7 +94,7 @@ async fn a_write_that_can_go_on_is_not_stalled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ping_that_leaves_at_once_is_no_sign_of_life() {
+async fn a_ping_that_is_written_at_once_does_not_count_as_a_read() {
     let mut service =
         Service::limited(Settings::default(), Limits::default().with_outboxes_bytes(NonZero::<usize>::MIN));
     // All outboxes together are full: one that holds a ping is full, too.
@@ -107,7 +107,7 @@ async fn a_ping_that_leaves_at_once_is_no_sign_of_life() {
     assert_eq!(service.ended().await, CloseSummary::peer_gone(CloseError::HeartbeatTimeout));
 }
 
-/// Sends pongs without end, and takes everything.
+/// A stream with endless pongs to read, which accepts everything.
 #[derive(Clone, Default)]
 struct Flood {
     taken: Arc<Mutex<Vec<u8>>>,
@@ -139,28 +139,28 @@ impl AsyncWrite for Flood {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_never_at_rest_has_deadlines_all_the_same() {
+async fn a_session_that_is_never_idle_has_deadlines() {
     let mut service = Service::new();
     let flood = Flood::default();
     let reason = CloseReason::new(CloseCode::POLICY, "token expired");
-    // Later than the first wake-up that is booked for the heartbeat.
+    // Later than the first wake-up for the heartbeat.
     let expiry = Expiry::new(Duration::from_secs(40), reason);
     let mut session: Session =
         Box::pin(service.transport.serve(flood.clone(), Bytes::new(), service.admit(), Echo, Some(expiry)));
     let mut polls = 0;
     while poll(&mut session).await.is_pending() {
         polls += 1;
-        assert!(polls < 50, "it goes on and on");
+        assert!(polls < 50, "the session does not end");
         sleep(Duration::from_secs(1)).await;
     }
-    // It never answers, and is not awaited for longer than a close handshake.
+    // Its echo never comes, and is not awaited for longer than a close handshake.
     assert!((40..=48).contains(&polls), "{polls}");
     let close = [&[0x88, 15], &1008_u16.to_be_bytes()[..], b"token expired"].concat();
     assert_eq!(*flood.taken.lock().unwrap(), close);
     assert_eq!(service.ended().await.error, Some(CloseError::CloseTimeout));
 }
 
-/// A stream with a farewell of its own, which it can say only at the second try.
+/// A stream whose shutdown succeeds at the second poll, like one that sends a closing message of its own.
 struct Polite {
     inner: DuplexStream,
     tried: bool,
@@ -194,7 +194,7 @@ impl AsyncWrite for Polite {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_wants_to_say_farewell_gets_the_chance() {
+async fn a_stream_with_a_closing_message_of_its_own_can_send_it() {
     for tried in [false, true] {
         let mut service = Service::new();
         let (client, inner) = tokio::io::duplex(PIPE);

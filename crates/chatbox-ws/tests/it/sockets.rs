@@ -1,4 +1,4 @@
-//! Real sockets: what the kernel makes of how a connection is closed.
+//! Closing over real sockets: no connection ends in a reset.
 
 use crate::service::{Echo, RecordingHandler, Service, going_away};
 use crate::wire::{self, Client, Got};
@@ -73,7 +73,7 @@ async fn a_client_that_goes_on_sending_behind_its_close_gets_no_reset() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_drain_under_load_answers_everything_and_resets_nobody() {
+async fn a_drain_under_load_answers_everything_and_resets_no_connection() {
     const CLIENTS: usize = 50;
     let settings = Settings::default().with_binary(true);
     let service = Service::with(settings);
@@ -114,7 +114,7 @@ async fn a_drain_under_load_answers_everything_and_resets_nobody() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_gets_its_queue_and_its_close_when_it_does() {
+async fn a_client_that_reads_late_gets_its_queue_and_its_close() {
     let mut service = Service::new();
     let handler = RecordingHandler::default();
     // More than the buffers of both sockets hold.
@@ -138,7 +138,7 @@ async fn a_client_that_does_not_read_gets_its_queue_and_its_close_when_it_does()
 }
 
 #[tokio::test]
-async fn a_reset_by_the_client_is_a_peer_that_is_gone() {
+async fn a_reset_by_the_client_counts_as_peer_gone() {
     let mut service = Service::new();
     let mut client = connect(&service, Echo).await;
     client.text("hello").await;

@@ -6,7 +6,7 @@ use chatbox_ws::frame;
 use tokio::io::AsyncWriteExt;
 
 #[tokio::test(start_paused = true)]
-async fn messages_come_back() {
+async fn messages_are_echoed() {
     let service = Service::new();
     let (mut client, _) = service.connect(Echo);
     client.text("hello").await;
@@ -45,7 +45,7 @@ async fn many_messages_in_one_piece_are_answered_in_order() {
 async fn a_ping_is_answered_with_its_payload_and_a_pong_with_nothing() {
     let service = Service::new();
     let (mut client, _) = service.connect(Echo);
-    client.send(&wire::pong(b"nobody asked")).await;
+    client.send(&wire::pong(b"unsolicited")).await;
     client.send(&wire::ping(b"")).await;
     client.send(&wire::ping(&[b'p'; 125])).await;
     client.text("end").await;
@@ -55,7 +55,7 @@ async fn a_ping_is_answered_with_its_payload_and_a_pong_with_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn frames_that_came_with_the_handshake_are_served_first() {
+async fn frames_behind_the_handshake_are_served_first() {
     let service = Service::new();
     let early = [wire::text("one"), wire::text("two")].concat();
     // The second is cut in the middle: the rest comes by the socket.
@@ -67,7 +67,7 @@ async fn frames_that_came_with_the_handshake_are_served_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_is_pulled_when_it_says_so() {
+async fn a_source_is_pulled_after_a_notification() {
     let service = Service::new();
     let handler = RecordingHandler::default();
     let (mut client, connection) = service.connect(handler.clone());
@@ -85,7 +85,7 @@ async fn a_source_is_pulled_when_it_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_pushed_goes_before_what_is_pulled() {
+async fn pushed_frames_precede_pulled_ones() {
     let service = Service::new();
     let handler = RecordingHandler::default();
     handler.offer(["pulled".to_owned()]);
@@ -96,7 +96,7 @@ async fn what_is_pushed_goes_before_what_is_pulled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_larger_than_any_buffer_pass() {
+async fn messages_larger_than_any_buffer_are_echoed() {
     let service = Service::with(chatbox_ws::Settings::default().with_max_message(1 << 20).with_binary(true));
     let (client, _) = service.connect(Echo);
     let payload: Vec<u8> = (0..1 << 20).map(|at| (at / PIPE) as u8).collect();

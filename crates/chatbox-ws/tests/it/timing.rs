@@ -43,7 +43,7 @@ async fn a_client_that_answers_its_pings_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_talks_is_not_pinged() {
+async fn a_client_that_sends_messages_is_not_pinged() {
     let service = Service::new();
     let (mut client, _) = service.connect(Echo);
     for _ in 0..20 {
@@ -54,7 +54,7 @@ async fn a_client_that_talks_is_not_pinged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_nobody_listens_to_is_not_called_silent() {
+async fn silence_does_not_count_while_the_handler_is_not_ready() {
     let service = Service::new();
     let handler = RecordingHandler::default();
     handler.busy();
@@ -67,7 +67,7 @@ async fn a_client_that_nobody_listens_to_is_not_called_silent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_is_closed_when_it_expires_whatever_it_does() {
+async fn a_connection_is_closed_when_it_expires() {
     let mut service = Service::new();
     let reason = CloseReason::new(CloseCode::POLICY, "token expired");
     for after in [Duration::ZERO, Duration::from_secs(10), Duration::from_secs(3_600)] {
@@ -83,7 +83,7 @@ async fn a_connection_is_closed_when_it_expires_whatever_it_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_never_expires_does_not_expire_at_once() {
+async fn the_longest_timeouts_do_not_expire_at_once() {
     let settings = Settings::default().with_heartbeat_interval(Duration::MAX).with_heartbeat_timeout(Duration::MAX);
     let service = Service::with(settings);
     let decades = Duration::from_secs(30 * 365 * 24 * 3_600);
