@@ -3,9 +3,12 @@
 #[cfg(test)]
 mod tests;
 
+use crate::close::{CloseCode, CloseReason};
 use crate::command::{Closing, Command};
+use crate::full::Full;
 use crate::outbox::Outbox;
 use crate::outbox_limits::OutboxLimits;
+use crate::probe::Probe;
 use crate::reply::Reply;
 use crate::wake::Wake;
 use std::fmt;
@@ -36,12 +39,18 @@ pub struct Connection {
     ticked: AtomicBool,
     /// Whether there is an outbox; read without the lock.
     has_outbox: AtomicBool,
+    /// Frames were discarded: none may follow, so that the peer sees no gap before its Close.
+    overflowed: AtomicBool,
     owed: AtomicU32,
     mail: Mutex<Mail>,
     limits: Arc<OutboxLimits>,
     id: ConnectionId,
     user: Arc<str>,
-    pub(crate) slot: usize,
+    /// The index in the registry.
+    pub(crate) slot: u32,
+    /// The next connection of the same user, in the registry's list.
+    pub(crate) next_of_user: AtomicU32,
+    pub(crate) probe: Probe,
 }
 
 #[derive(Debug, Default)]
@@ -58,18 +67,21 @@ const CUT: u8 = 2;
 const ENDED: u8 = 3;
 
 impl Connection {
-    pub(crate) fn new(id: u64, user: Arc<str>, limits: Arc<OutboxLimits>, slot: usize) -> Self {
+    pub(crate) fn new(id: u64, user: Arc<str>, limits: Arc<OutboxLimits>, slot: u32) -> Self {
         Self {
             wake: Wake::new(),
             level: AtomicU8::new(SERVE),
             ticked: AtomicBool::new(false),
             has_outbox: AtomicBool::new(false),
+            overflowed: AtomicBool::new(false),
             owed: AtomicU32::new(0),
             mail: Mutex::default(),
             limits,
             id: ConnectionId(id),
             user,
             slot,
+            next_of_user: AtomicU32::new(u32::MAX),
+            probe: Probe::new(),
         }
     }
 
@@ -88,10 +100,33 @@ impl Connection {
     /// Queues complete encoded frames for this connection alone; `encode` appends them to the buffer it is given.
     /// They are discarded if the session has ended, or has queued its Close already.
     ///
-    /// Never waits. The outbox is bounded by not reading from the peer while it is full (see [`is_full`](Self::is_full)).
+    /// Never waits, and never fails: an answer to what the peer sent is bounded by not reading from the peer while its outbox
+    /// [is full](Self::is_full). Frames that come from elsewhere are bounded by the overflow: when the outbox already holds four times
+    /// [its limit](crate::Limits::with_outbox_bytes), and at least 256 KiB, these frames and all later ones are discarded, and the connection
+    /// is closed with 1013 `too slow`. An outbox thus holds at most that and one call's frames. Use [`try_push`](Self::try_push) where
+    /// the sender can wait or skip, and a [`Topic`](crate::Topic) for frames that many connections share.
     pub fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) {
         self.enqueue(encode);
         self.notify();
+    }
+
+    /// Queues frames like [`push`](Self::push), unless the outbox [is full](Self::is_full). Frames for a session that has ended are
+    /// discarded without an error.
+    ///
+    /// # Errors
+    /// [`Full`]; `encode` was not called.
+    pub fn try_push(&self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), Full> {
+        self.with_outbox(|outbox| {
+            if outbox.is_full(self.limits.of_one()) {
+                return Err(Full);
+            }
+            if self.accepts_frames() {
+                self.limits.take(outbox.push(encode));
+            }
+            Ok(())
+        })?;
+        self.notify();
+        Ok(())
     }
 
     /// Records that the peer is owed a reply. Until the [`Reply`] is sent or dropped, a drain waits for it, and `reserve` bytes of
@@ -155,12 +190,26 @@ impl Connection {
     }
 
     pub(crate) fn enqueue(&self, encode: impl FnOnce(&mut Vec<u8>)) {
-        self.with_outbox(|outbox| {
-            // Under the lock, so that `retire` gives back what is taken here.
-            if self.level.load(Ordering::Relaxed) != ENDED {
+        let overflows = self.with_outbox(|outbox| {
+            if !self.accepts_frames() {
+                return false;
+            }
+            let overflows = outbox.held() >= self.limits.overflow();
+            if overflows {
+                self.overflowed.store(true, Ordering::Relaxed);
+            } else {
                 self.limits.take(outbox.push(encode));
             }
+            overflows
         });
+        if overflows {
+            self.close(CloseReason::new(CloseCode::TRY_AGAIN, "too slow"));
+        }
+    }
+
+    /// Whether frames are queued, not discarded. Call under the lock of the mail, so that `retire` gives back what is taken.
+    fn accepts_frames(&self) -> bool {
+        self.level.load(Ordering::Relaxed) != ENDED && !self.overflowed.load(Ordering::Relaxed)
     }
 
     /// Settles a reply that was owed, and wakes the session.

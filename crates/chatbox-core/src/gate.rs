@@ -47,11 +47,11 @@ impl<T, C> Gate<T, C> {
         })
     }
 
-    /// Removes an item. `count` gets the counters, whether the gate is still open, and the number of items left.
-    pub(crate) fn leave<R>(&self, slot: usize, count: impl FnOnce(&mut C, bool, usize) -> R) -> R {
+    /// Removes an item. `count` gets the counters, whether the gate is still open, and the items left.
+    pub(crate) fn leave<R>(&self, slot: usize, count: impl FnOnce(&mut C, bool, &Slab<T>) -> R) -> R {
         self.with(|state| {
             state.items.remove(slot);
-            count(&mut state.counters, state.open, state.items.len())
+            count(&mut state.counters, state.open, &state.items)
         })
     }
 

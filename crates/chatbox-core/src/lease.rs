@@ -4,6 +4,7 @@ use crate::close_error::CloseError;
 use crate::close_summary::CloseSummary;
 use crate::command::Command;
 use crate::connection::Connection;
+use crate::probe;
 use crate::registry::Inner;
 use std::fmt;
 use std::num::NonZero;
@@ -87,6 +88,37 @@ impl Lease {
     /// Reports that the transport has taken bytes that came from the outbox, or that they were discarded. Makes room in the outbox.
     pub fn written(&mut self, bytes: usize) {
         self.connection.written(bytes);
+    }
+
+    /// Records when the peer was last read from, on a clock that all sessions of the registry share. The registry compares these times to
+    /// find the longest silent connection of a user.
+    pub fn record_read(&mut self, now: u32) {
+        self.connection.probe.record_read(now);
+    }
+
+    /// Whether the peer is to be probed: sent a ping, to which it must answer within [`PROBE_TIMEOUT`](Self::PROBE_TIMEOUT). Check after
+    /// each [tick](Self::take_tick). Then [`answered`](Self::answered) or [`displaced`](Self::displaced) must be called.
+    #[must_use]
+    pub fn take_probe(&mut self) -> bool {
+        self.connection.probe.take_request()
+    }
+
+    /// The time in which a probed peer must send something.
+    pub const PROBE_TIMEOUT: Duration = probe::TIMEOUT;
+
+    /// Settles a probe: the peer has sent something.
+    pub fn answered(&mut self) {
+        self.connection.probe.settle();
+        if let Some(registry) = &self.registry {
+            registry.admission.notify_waiters();
+        }
+    }
+
+    /// Settles a probe: the peer has sent nothing. The connection no longer counts against the limit of its user, and is to be closed.
+    pub fn displaced(&mut self) {
+        if let Some(registry) = &self.registry {
+            registry.displace(&self.connection);
+        }
     }
 
     /// Removes the connection from the registry, and records how it ended. Sets [`CloseSummary::owed`].

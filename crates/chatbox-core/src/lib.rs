@@ -1,12 +1,14 @@
 //! The connection registry and close semantics of chatbox.
 #![doc = include_str!("../README.md")]
 
+mod admission;
 mod close;
 mod close_error;
 mod close_summary;
 mod command;
 mod connection;
 mod drain;
+mod full;
 mod gate;
 mod lease;
 mod limits;
@@ -14,6 +16,7 @@ mod observer;
 mod outbox;
 mod outbox_limits;
 mod pace;
+mod probe;
 mod rate;
 mod refused;
 mod registry;
@@ -21,6 +24,8 @@ mod reply;
 mod source;
 mod sync;
 mod tally;
+mod topic;
+mod users;
 mod wake;
 
 pub use close::{CloseCode, CloseReason};
@@ -29,6 +34,7 @@ pub use close_summary::{CloseSummary, ClosedBy, Outcome};
 pub use command::{Closing, Command};
 pub use connection::{Connection, ConnectionId, notify_all};
 pub use drain::Drain;
+pub use full::Full;
 pub use lease::Lease;
 pub use limits::Limits;
 pub use observer::Observer;
@@ -39,3 +45,4 @@ pub use registry::Registry;
 pub use reply::Reply;
 pub use source::{Batch, Source};
 pub use tally::Tally;
+pub use topic::{Lag, Subscription, Topic};

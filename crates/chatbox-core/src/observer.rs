@@ -18,6 +18,9 @@ pub trait Observer: Send + Sync + 'static {
     fn on_drain(&self, _connections: usize) {}
     /// The connection's turn in a drain has come. Called once for each connection, also for those that are cut before their turn.
     fn on_closing(&self, _connection: &Connection, _closing: &Closing) {}
+    /// The connection no longer counts against its user's limit: its peer did not answer a probe, and a new connection takes its place
+    /// (see [`Registry::admit_when_vacant`](crate::Registry::admit_when_vacant)). It is being closed.
+    fn on_displaced(&self, _connection: &Connection) {}
     /// A session ended, `lasted` after it began.
     fn on_ended(&self, _connection: &Connection, _summary: &CloseSummary, _lasted: Duration) {}
 }

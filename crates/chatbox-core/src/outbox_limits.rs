@@ -23,6 +23,13 @@ impl OutboxLimits {
         if self.used() < self.all { self.each } else { 1 }
     }
 
+    /// The bytes at which no more frames are queued for one connection.
+    pub(crate) fn overflow(&self) -> usize {
+        /// A limit of a few bytes must not close a connection for two answers in a row.
+        const LEAST: usize = 256 * 1024;
+        self.each.saturating_mul(4).max(LEAST)
+    }
+
     /// Bytes that all connections hold together.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)

@@ -9,7 +9,7 @@ use crate::observer::Observer;
 use crate::outbox_limits::OutboxLimits;
 use crate::refused::Refused;
 use crate::tally::Tally;
-use std::collections::HashMap;
+use crate::users::Users;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
@@ -21,19 +21,23 @@ pub struct Registry {
 }
 
 pub(crate) struct Inner {
-    gate: Gate<Arc<Connection>, Counters>,
+    pub(crate) gate: Gate<Arc<Connection>, Counters>,
     limits: Limits,
     outboxes: Arc<OutboxLimits>,
     next_id: AtomicU64,
     vacant: Notify,
+    /// Notified, while an admission waits, of all that it may wait for.
+    pub(crate) admission: Notify,
     pub(crate) began: std::time::Instant,
     pub(crate) observer: Box<dyn Observer>,
 }
 
 /// Counts that change together with the set of connections, under the gate's lock.
 #[derive(Default)]
-struct Counters {
-    users: HashMap<Arc<str>, u32>,
+pub(crate) struct Counters {
+    pub(crate) users: Users,
+    /// Admissions that wait.
+    pub(crate) waiting: usize,
     tally: Tally,
     /// A drain has returned: the tally does not change any more.
     is_final: bool,
@@ -51,6 +55,7 @@ impl Registry {
                 outboxes: Arc::new(outboxes),
                 next_id: AtomicU64::new(1),
                 vacant: Notify::new(),
+                admission: Notify::new(),
                 began: std::time::Instant::now(),
                 observer: Box::new(observer),
             }),
@@ -62,36 +67,35 @@ impl Registry {
     /// # Errors
     /// A [`Refused`], which was also reported to the observer.
     pub fn admit(&self, user: &str) -> Result<Lease, Refused> {
+        self.try_admit(user).inspect_err(|&refused| self.inner.on_refused(refused))
+    }
+
+    /// Admits without reporting a refusal.
+    pub(crate) fn try_admit(&self, user: &str) -> Result<Lease, Refused> {
         let inner = &self.inner;
-        let admitted = inner.gate.admit(Refused::Draining, |counters, open, slot| {
+        let connection = inner.gate.admit(Refused::Draining, |counters, open, slot| {
             if open >= inner.limits.max_connections.get() {
                 return Err(Refused::Full);
             }
-            let known = counters.users.get_key_value(user);
-            if known.map_or(0, |(_, &count)| count) >= inner.limits.max_per_user.get() {
+            let (count, known) = counters.users.get(user);
+            if count >= inner.limits.max_per_user.get() {
                 return Err(Refused::TooManyConnections);
             }
-            let user: Arc<str> = known.map_or_else(|| user.into(), |(known, _)| Arc::clone(known));
-            *counters.users.entry(Arc::clone(&user)).or_default() += 1;
+            let user: Arc<str> = known.map_or_else(|| user.into(), Arc::clone);
+            let slot = u32::try_from(slot).map_err(|_| Refused::Full)?;
             let id = inner.next_id.fetch_add(1, Ordering::Relaxed);
-            Ok(Arc::new(Connection::new(id, user, Arc::clone(&inner.outboxes), slot)))
-        });
-        match admitted {
-            Ok(connection) => Ok(Lease::new(Arc::clone(inner), connection)),
-            Err(refused) => {
-                if refused == Refused::Draining {
-                    inner.gate.with(|state| state.counters.tally.refused += 1);
-                }
-                inner.observer.on_refused(refused);
-                Err(refused)
-            }
-        }
+            let connection = Arc::new(Connection::new(id, user, Arc::clone(&inner.outboxes), slot));
+            counters.users.add(&connection);
+            Ok(connection)
+        })?;
+        Ok(Lease::new(Arc::clone(inner), connection))
     }
 
     /// Closes the gate: when this returns, nothing can be registered any more, and every connection that is registered is counted in
     /// [`Tally::at_signal`]. Open connections are still served. Returns their number; repeating the call changes nothing.
     pub fn refuse_newcomers(&self) -> u64 {
         self.inner.gate.close(|counters, open| counters.tally.at_signal = open as u64);
+        self.inner.admission.notify_waiters();
         self.tally().at_signal
     }
 
@@ -112,6 +116,17 @@ impl Registry {
             }
             vacant.await;
         }
+    }
+
+    /// The connections of one user, the newest first. Costs nothing for the connections of others.
+    #[must_use]
+    pub fn by_user(&self, user: &str) -> Vec<Arc<Connection>> {
+        self.inner.gate.with(|state| state.counters.users.of(user, &state.items).map(Arc::clone).collect())
+    }
+
+    /// Calls `each` with every connection that is registered when the call begins, without holding a lock.
+    pub fn for_each(&self, each: impl FnMut(&Arc<Connection>)) {
+        self.inner.admitted().iter().for_each(each);
     }
 
     /// The number of registered connections.
@@ -145,21 +160,27 @@ impl Inner {
     }
 
     pub(crate) fn leave(&self, connection: &Connection, summary: &CloseSummary) {
-        let left = self.gate.leave(connection.slot, |counters, open, left| {
-            if let Some(count) = counters.users.get_mut(connection.user()) {
-                *count -= 1;
-                if *count == 0 {
-                    counters.users.remove(connection.user());
-                }
-            }
+        let (is_empty, waiting) = self.gate.leave(connection.slot as usize, |counters, open, left| {
+            counters.users.remove(connection, left);
             if !open && !counters.is_final {
                 counters.tally.count(summary.outcome);
             }
-            left
+            (left.is_empty(), counters.waiting)
         });
-        if left == 0 {
+        if is_empty {
             self.vacant.notify_waiters();
         }
+        if waiting > 0 {
+            self.admission.notify_waiters();
+        }
+    }
+
+    /// Counts and reports a refusal.
+    pub(crate) fn on_refused(&self, refused: Refused) {
+        if refused == Refused::Draining {
+            self.gate.with(|state| state.counters.tally.refused += 1);
+        }
+        self.observer.on_refused(refused);
     }
 
     /// Counts what is still registered as aborted, the first time, and returns the tally, which is final from then on.

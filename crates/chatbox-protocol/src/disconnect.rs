@@ -20,6 +20,8 @@ pub enum Disconnect {
     Shutdown,
     /// The server moves the connection to another replica: it has reached `server.max_connection_age`.
     Rebalance,
+    /// The user is at `limits.max_connections_per_user`, and this connection's peer did not answer a ping: a new connection takes its place.
+    Unresponsive,
     /// A frame violates RFC 6455.
     ProtocolViolation,
     /// A binary message: the protocol has none.
@@ -54,10 +56,11 @@ pub enum Retry {
 
 impl Disconnect {
     /// Every variant, in the order of the codes.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Requested,
         Self::Shutdown,
         Self::Rebalance,
+        Self::Unresponsive,
         Self::ProtocolViolation,
         Self::BinaryMessage,
         Self::InvalidUtf8,
@@ -73,7 +76,7 @@ impl Disconnect {
     pub const fn code(self) -> u16 {
         match self {
             Self::Requested => 1000,
-            Self::Shutdown | Self::Rebalance => 1001,
+            Self::Shutdown | Self::Rebalance | Self::Unresponsive => 1001,
             Self::ProtocolViolation => 1002,
             Self::BinaryMessage => 1003,
             Self::InvalidUtf8 => 1007,
@@ -90,6 +93,7 @@ impl Disconnect {
         match self {
             Self::Shutdown => "server shutting down",
             Self::Rebalance => "rebalancing",
+            Self::Unresponsive => "unresponsive",
             Self::TokenExpired => "token expired",
             Self::Internal => "internal error",
             Self::TooSlow => "too slow",
@@ -143,6 +147,7 @@ mod tests {
             Disconnect::Requested
             | Disconnect::Shutdown
             | Disconnect::Rebalance
+            | Disconnect::Unresponsive
             | Disconnect::ProtocolViolation
             | Disconnect::BinaryMessage
             | Disconnect::InvalidUtf8
@@ -150,7 +155,7 @@ mod tests {
             | Disconnect::Policy
             | Disconnect::MessageTooLong
             | Disconnect::Internal
-            | Disconnect::TooSlow => 11,
+            | Disconnect::TooSlow => 12,
         };
         assert_eq!(count(Disconnect::Requested), Disconnect::ALL.len());
         assert!(Disconnect::ALL.is_sorted_by_key(|disconnect| disconnect.code()));

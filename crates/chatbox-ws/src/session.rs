@@ -127,7 +127,7 @@ where
             }
             if matches!(input, Input::NotReady | Input::OutboxFull) {
                 // Silence is counted only while the peer is read from.
-                self.liveness.on_read(self.shared.now());
+                self.on_read(lease);
             }
             // Deadlines are checked last: what is in the socket arrived before this poll, however late that is.
             if std::mem::take(&mut ticked) {
@@ -160,6 +160,15 @@ where
         }
     }
 
+    /// The peer was read from, or could not be because reading is blocked here.
+    fn on_read(&mut self, lease: &mut Lease) {
+        let now = self.shared.now();
+        lease.record_read(now);
+        if self.liveness.on_read(now) {
+            lease.answered();
+        }
+    }
+
     /// Calls the handler, unless it has panicked before. `None` if it has, or does now.
     fn call<R>(&mut self, callback: impl FnOnce(&mut H) -> R) -> Option<R> {
         if self.panicked {
@@ -185,6 +194,7 @@ where
         shared: Arc<Shared>,
     ) -> Self {
         lease.begin();
+        lease.record_read(shared.now());
         Self { session: Session::new(io, buffered, handler, expiry, shared), lease: Some(lease) }
     }
 }

@@ -122,3 +122,59 @@ fn the_fields_of_fan_out_fit_one_cache_line() {
     let counts = 2 * size_of::<usize>();
     assert!(counts + std::mem::offset_of!(Connection, mail) <= 64);
 }
+
+#[test]
+fn a_push_into_an_overflowing_outbox_closes_the_connection_and_leaves_no_gap() {
+    let limits = Arc::new(OutboxLimits::new(100, usize::MAX));
+    let connection = connection_of(&limits);
+    let reply = connection.owe(50);
+    connection.push(|buffer| buffer.extend(vec![1; 1 << 20]));
+    assert_eq!(connection.command(), Command::Serve, "one message of any size is queued");
+    connection.push(|buffer| buffer.extend([2; 10]));
+    let closing = closing(CloseCode::TRY_AGAIN);
+    assert!(matches!(connection.command(), Command::Close(command) if command.reason.code() == closing.reason.code()));
+    let taken = connection.take_outbox().expect("a frame is queued");
+    connection.written(taken.len());
+    // There is room again, but the peer would not know what it has missed.
+    connection.push(|buffer| buffer.extend([3; 10]));
+    reply.send(|buffer| buffer.extend([4; 10]));
+    assert_eq!(connection.try_push(|buffer| buffer.extend([5; 10])), Ok(()));
+    assert_eq!((taken.len(), limits.used(), connection.take_outbox()), (1 << 20, 0, None));
+}
+
+#[test]
+fn try_push_fails_while_the_outbox_is_full() {
+    let connection = connection();
+    let reply = connection.owe(60);
+    assert_eq!(connection.try_push(|buffer| buffer.extend([0; 40])), Ok(()));
+    assert_eq!(connection.try_push(|_| unreachable!("it is full")), Err(Full));
+    drop(reply);
+    assert_eq!(connection.try_push(|buffer| buffer.push(0)), Ok(()));
+    assert_eq!(connection.take_outbox().map(|taken| taken.len()), Some(41));
+}
+
+#[test]
+fn memory_is_bounded_by_every_way_of_sending() {
+    const MIB: usize = 1 << 20;
+    type Send = fn(&Arc<Connection>, fn(&mut Vec<u8>));
+    let ways: [(&str, Send, usize); 3] = [
+        ("push", |connection, encode| connection.push(encode), MIB),
+        ("try_push", |connection, encode| connection.try_push(encode).unwrap_or_default(), MIB),
+        ("reply", |connection, encode| connection.owe(0).send(encode), MIB),
+    ];
+    for (name, send, most) in ways {
+        let limits = Arc::new(OutboxLimits::new(65_536, usize::MAX));
+        let connection = connection_of(&limits);
+        for _ in 0..200 {
+            send(&connection, |buffer| buffer.extend(vec![0; MIB]));
+            assert!(limits.used() <= most, "{name}: {} bytes", limits.used());
+        }
+        // Messages of 60 KiB: up to four times the limit, and one message.
+        let connection = connection_of(&limits);
+        let before = limits.used();
+        for _ in 0..200 {
+            send(&connection, |buffer| buffer.extend(vec![0; 60 << 10]));
+            assert!(limits.used() - before <= 4 * 65_536 + (60 << 10), "{name}: {} bytes", limits.used());
+        }
+    }
+}

@@ -18,7 +18,12 @@ pub(crate) enum Seen {
     Opened,
     Refused(Refused),
     Drain(usize),
-    Closing { at: Duration, reconnect_after: Option<Duration> },
+    Closing {
+        at: Duration,
+        reconnect_after: Option<Duration>,
+    },
+    /// The identifier of the connection.
+    Displaced(u64),
     Ended(CloseSummary),
 }
 
@@ -58,6 +63,10 @@ impl Observer for Recorder {
 
     fn on_closing(&self, _: &Connection, closing: &Closing) {
         self.write(Seen::Closing { at: self.start.elapsed(), reconnect_after: closing.reconnect_after });
+    }
+
+    fn on_displaced(&self, connection: &Connection) {
+        self.write(Seen::Displaced(connection.id().to_string().parse().unwrap()));
     }
 
     fn on_ended(&self, _: &Connection, summary: &CloseSummary, _: Duration) {

@@ -54,13 +54,14 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct CloseHandshake {
     phase: Phase,
-    peer_close: Option<CloseCode>,
+    /// The peer's Close was read.
+    peer_closed: bool,
     read_state: ReadState,
 }
 
 impl CloseHandshake {
     pub(super) const fn new() -> Self {
-        Self { phase: Phase::Open, peer_close: None, read_state: ReadState::Open }
+        Self { phase: Phase::Open, peer_closed: false, read_state: ReadState::Open }
     }
 
     /// Whether messages are exchanged.
@@ -105,7 +106,7 @@ impl CloseHandshake {
     /// More bytes have arrived. Returns whether they are to be decoded.
     pub(super) const fn accepts_input(&mut self) -> bool {
         // Section 5.5.1: a peer sends nothing after its Close.
-        if self.peer_close.is_some() && matches!(self.read_state, ReadState::Open) {
+        if self.peer_closed && matches!(self.read_state, ReadState::Open) {
             self.read_state = ReadState::Discarding;
         }
         matches!(self.read_state, ReadState::Open)
@@ -113,7 +114,8 @@ impl CloseHandshake {
 
     /// The peer's Close was read. Returns the code of the answer: its own, or 1000 if it has none (section 5.5.1).
     pub(super) fn on_peer_close(&mut self, code: Option<CloseCode>) -> CloseCode {
-        *self.peer_close.insert(code.unwrap_or(CloseCode::NORMAL))
+        self.peer_closed = true;
+        code.unwrap_or(CloseCode::NORMAL)
     }
 
     /// The peer violated the protocol: its bytes have no meaning from here on.
@@ -128,7 +130,7 @@ impl CloseHandshake {
     pub(super) fn on_eof(&mut self) -> Result<(), CloseSummary> {
         match self.phase {
             Phase::Lingering { code, by, .. } => Err(CloseSummary::closed(code, by)),
-            _ if self.peer_close.is_some() || self.read_state == ReadState::Discarding => {
+            _ if self.peer_closed || self.read_state == ReadState::Discarding => {
                 self.read_state = ReadState::Eof;
                 Ok(())
             }
@@ -140,9 +142,9 @@ impl CloseHandshake {
     pub(super) fn on_error(&self, error: CloseError) -> CloseSummary {
         match self.phase {
             // Both Closes are exchanged: it does not matter how the peer closes its socket.
-            Phase::AwaitingEcho { .. } | Phase::Lingering { .. } if self.peer_close.is_some() => self.finished(),
+            Phase::AwaitingEcho { .. } | Phase::Lingering { .. } if self.peer_closed => self.finished(),
             // The peer asked to close, and did not wait for the answer.
-            Phase::Closing { .. } if self.peer_close.is_some() => self.finished().with_error(error),
+            Phase::Closing { .. } if self.peer_closed => self.finished().with_error(error),
             _ => CloseSummary::peer_gone(error),
         }
     }
@@ -186,7 +188,7 @@ impl CloseHandshake {
     /// The end of a connection whose [deadline](Self::deadline) has come.
     pub(super) fn on_deadline(&self) -> CloseSummary {
         // With both Closes exchanged the handshake is complete; the peer only keeps its socket open.
-        if self.peer_close.is_some() { self.finished() } else { self.timed_out(CloseError::CloseTimeout) }
+        if self.peer_closed { self.finished() } else { self.timed_out(CloseError::CloseTimeout) }
     }
 
     /// The end of a connection whose peer did not read or answer in time.
@@ -196,7 +198,7 @@ impl CloseHandshake {
 
     /// Whether no Close of the peer will be decoded any more: it is in, or input is not decoded.
     fn expects_no_close(&self) -> bool {
-        self.peer_close.is_some() || self.read_state != ReadState::Open
+        self.peer_closed || self.read_state != ReadState::Open
     }
 
     /// The code of the first Close, and the side that sent it.

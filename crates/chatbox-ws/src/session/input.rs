@@ -34,7 +34,7 @@ where
                 Poll::Pending => Ok(Input::Idle),
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => self.handshake.on_eof().map(|()| Input::Progress),
                 Poll::Ready(Ok(())) => {
-                    self.liveness.on_read(self.shared.now());
+                    self.on_read(lease);
                     self.process(lease, buffer.filled_mut(), cx);
                     Ok(Input::Progress)
                 }

@@ -4,6 +4,7 @@
 mod tests;
 
 use crate::ticks::{Tick, TickLength};
+use std::num::NonZero;
 use std::time::Duration;
 
 /// Bytes per second: the slowest rate at which a live peer is assumed to read. Its pong comes after it has read what was written before
@@ -39,20 +40,25 @@ pub(super) struct Liveness {
     last_read: Tick,
     last_ping: Tick,
     bytes_since_read: u32,
+    /// When a probe of the registry expires, if one is pending.
+    probe: Option<NonZero<Tick>>,
     /// Pings since the last read.
     unanswered: u16,
 }
 
 impl Liveness {
     pub(super) const fn new(now: Tick) -> Self {
-        Self { last_read: now, last_ping: now, bytes_since_read: 0, unanswered: 0 }
+        Self { last_read: now, last_ping: now, bytes_since_read: 0, probe: None, unanswered: 0 }
     }
 
-    /// The peer was read from, or could not be because reading is held up here: silence is counted from now.
-    pub(super) const fn on_read(&mut self, now: Tick) {
+    /// The peer was read from, or could not be because reading is blocked here: silence is counted from now. Returns whether that
+    /// answers a probe.
+    #[must_use]
+    pub(super) const fn on_read(&mut self, now: Tick) -> bool {
         self.last_read = now;
         self.bytes_since_read = 0;
         self.unanswered = 0;
+        self.probe.take().is_some()
     }
 
     pub(super) fn on_written(&mut self, bytes: usize) {
@@ -62,6 +68,21 @@ impl Liveness {
     pub(super) const fn on_ping(&mut self, now: Tick) {
         self.last_ping = now;
         self.unanswered = self.unanswered.saturating_add(1);
+    }
+
+    /// The registry probes the peer, which has until `deadline` to send something.
+    pub(super) fn on_probe(&mut self, deadline: Tick) {
+        self.probe = NonZero::new(deadline);
+    }
+
+    /// When the pending probe expires.
+    pub(super) fn probe_deadline(&self) -> Option<Tick> {
+        self.probe.map(NonZero::get)
+    }
+
+    /// The pending probe has expired.
+    pub(super) const fn on_probe_expired(&mut self) {
+        self.probe = None;
     }
 
     pub(super) fn next_ping(&self, heartbeat: &Heartbeat) -> Tick {

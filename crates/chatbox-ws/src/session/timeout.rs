@@ -19,10 +19,29 @@ where
         let now = self.shared.now();
         // A wake-up that an earlier one has replaced comes all the same; scheduling it again would never end.
         self.scheduled = self.scheduled.filter(|scheduled| now < scheduled.get());
+        if lease.take_probe() {
+            self.begin_probe(now, lease);
+        }
         while let Some(timer) = self.timers().expired(now) {
             self.on_timeout(timer, now, lease)?;
         }
         Ok(())
+    }
+
+    /// Another connection of the user waits for this one's place.
+    fn begin_probe(&mut self, now: Tick, lease: &mut Lease) {
+        if self.handshake.is_sealed() {
+            // It is being closed already.
+            lease.displaced();
+        } else {
+            self.liveness.on_probe(self.shared.after(Lease::PROBE_TIMEOUT));
+            self.ping(now, lease);
+        }
+    }
+
+    fn ping(&mut self, now: Tick, lease: &Lease) {
+        self.liveness.on_ping(now);
+        lease.connection().push(frame::ping);
     }
 
     /// Handles one timer, and moves its deadline beyond `now`.
@@ -43,10 +62,15 @@ where
                 }
                 Ok(())
             }
+            Timer::Probe => {
+                self.liveness.on_probe_expired();
+                lease.displaced();
+                self.close_with(lease, CloseReason::new(CloseCode::GOING_AWAY, "unresponsive"), ClosedBy::Server);
+                Ok(())
+            }
             Timer::Silence => Err(CloseSummary::peer_gone(CloseError::HeartbeatTimeout)),
             Timer::Ping => {
-                self.liveness.on_ping(now);
-                lease.connection().push(frame::ping);
+                self.ping(now, lease);
                 Ok(())
             }
             Timer::CloseHandshake => Err(self.handshake.on_deadline()),
@@ -60,6 +84,7 @@ where
         // Once our Close is queued, the close handshake bounds the time of the peer.
         if !self.handshake.is_sealed() {
             timers.set(Timer::Expiry, self.expiry.as_ref().map(|expiry| expiry.0));
+            timers.set(Timer::Probe, self.liveness.probe_deadline());
             timers.set(Timer::Silence, self.liveness.deadline(&self.shared.heartbeat));
             timers.set(Timer::Ping, Some(self.liveness.next_ping(&self.shared.heartbeat)));
         }

@@ -9,6 +9,8 @@ pub(super) enum Timer {
     Stall,
     /// The connection's time is over, whatever it does.
     Expiry,
+    /// The peer has not answered a probe of the registry.
+    Probe,
     /// The peer has been silent for too long.
     Silence,
     /// The peer is to be sent a ping.
@@ -18,7 +20,8 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    pub(super) const ALL: [Self; 5] = [Self::Stall, Self::Expiry, Self::Silence, Self::Ping, Self::CloseHandshake];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Stall, Self::Expiry, Self::Probe, Self::Silence, Self::Ping, Self::CloseHandshake];
 }
 
 /// The deadline of each [`Timer`]. Derived from the state of a session when needed, because storing it would enlarge every session.

@@ -2,8 +2,9 @@
 
 use crate::service::{Echo, RecordingHandler, Service};
 use crate::wire::{self, Got};
-use chatbox_core::{CloseCode, CloseError, CloseReason, CloseSummary, ClosedBy};
+use chatbox_core::{CloseCode, CloseError, CloseReason, CloseSummary, ClosedBy, Lease, Limits, Outcome, Refused};
 use chatbox_ws::{Expiry, Settings};
+use std::num::NonZero;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -98,4 +99,38 @@ async fn the_longest_timeouts_do_not_expire_at_once() {
             assert_eq!(client.next().await, Got::text(&text));
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_users_limit_a_client_that_does_not_answer_a_ping_gives_way() {
+    let limits = Limits::default().with_max_per_user(NonZero::new(2).unwrap());
+    let mut service = Service::limited(Settings::default(), limits);
+    let (mut silent, _) = service.connect(Echo);
+    sleep(Duration::from_secs(1)).await;
+    let (mut lively, _) = service.connect(Echo);
+    lively.text("hello").await;
+    assert_eq!(lively.next().await, Got::text("hello"));
+    let start = Instant::now();
+    let lease = service.registry.admit_when_vacant("alice").await.unwrap();
+    assert!(about(start.elapsed(), Lease::PROBE_TIMEOUT), "{:?}", start.elapsed());
+    assert_eq!(silent.rest().await, [Got::Ping(vec![]), Got::Close(1001, "unresponsive".to_owned())]);
+    let ended = service.ended().await;
+    assert_eq!((ended.outcome, ended.code), (Outcome::TimedOut, CloseCode::GOING_AWAY));
+    lively.text("still here").await;
+    assert_eq!(lively.next().await, Got::text("still here"), "only the longest silent one is pinged");
+    drop(lease);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_users_limit_clients_that_answer_stay() {
+    let service = Service::limited(Settings::default(), Limits::default().with_max_per_user(NonZero::<u32>::MIN));
+    let (mut client, _) = service.connect(Echo);
+    let client = tokio::spawn(async move {
+        assert_eq!(client.next_but_pings().await, Got::text("never sent"));
+    });
+    let start = Instant::now();
+    assert_eq!(service.registry.admit_when_vacant("alice").await.unwrap_err(), Refused::TooManyConnections);
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert_eq!(service.registry.len(), 1);
+    assert!(!client.is_finished());
 }

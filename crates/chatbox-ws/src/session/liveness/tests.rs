@@ -36,7 +36,7 @@ fn a_read_starts_the_silence_anew() {
     let mut liveness = Liveness::new(1);
     liveness.on_ping(252);
     liveness.on_ping(503);
-    liveness.on_read(600);
+    assert!(!liveness.on_read(600), "no probe was pending");
     assert_eq!(liveness.deadline(&heartbeat), None);
     assert_eq!(liveness.next_ping(&heartbeat), 851);
 }
@@ -59,6 +59,15 @@ fn a_peer_is_pinged_before_it_is_given_up_however_late_that_is() {
     let (pings, end) = silent(&mut liveness, &heartbeat, late);
     assert_eq!(pings, [late, late + 251]);
     assert_eq!(end, late + 251 + 99);
+}
+
+#[test]
+fn a_read_answers_a_pending_probe_once() {
+    let mut liveness = Liveness::new(1);
+    liveness.on_probe(21);
+    assert_eq!(liveness.probe_deadline(), Some(21));
+    assert!(liveness.on_read(9) && !liveness.on_read(10));
+    assert_eq!(liveness.probe_deadline(), None);
 }
 
 #[test]
