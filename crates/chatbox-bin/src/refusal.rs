@@ -3,7 +3,7 @@
 use crate::telemetry;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
-use chatbox_core::Refused;
+use chatbox_core::{Refused, Registry};
 use chatbox_protocol::ErrorBody;
 use http::StatusCode;
 use http::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER};
@@ -77,7 +77,14 @@ impl From<Refused> for HttpRefusal {
             Refused::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let refused = Self::new(status, refusal.as_str(), refusal.to_string()).retry_later();
+        let refused = Self::new(status, refusal.as_str(), refusal.to_string());
+        let refused = match refusal {
+            // By then the connections whose probes were pending have answered or given way.
+            Refused::TooManyConnections => {
+                refused.with(RETRY_AFTER, Registry::VACANCY_TIMEOUT.as_secs().saturating_add(1).into())
+            }
+            _ => refused.retry_later(),
+        };
         if status == StatusCode::SERVICE_UNAVAILABLE {
             // The next try should reach another instance, which it cannot through this connection.
             refused.with(CONNECTION, HeaderValue::from_static("close"))

@@ -14,6 +14,11 @@ const METRICS: &[(Kind, &str, &str)] = &[
     (Kind::Gauge, "chatbox_connections_active", "WebSocket connections being served"),
     (Kind::Counter, "chatbox_connections_opened_total", "WebSocket connections opened"),
     (Kind::Counter, "chatbox_connections_refused_total", "Newcomers turned away, by reason"),
+    (
+        Kind::Counter,
+        "chatbox_connections_displaced_total",
+        "Connections that did not answer a ping at their user's limit, and gave way to a new one",
+    ),
     (Kind::Counter, "chatbox_connections_closed_total", "WebSocket connections ended, by close code and by whom"),
     (
         Kind::Counter,
@@ -252,6 +257,15 @@ impl Observer for ConnectionMetrics {
 
     fn on_refused(&self, refusal: Refused) {
         on_refused(refusal.as_str());
+    }
+
+    fn on_displaced(&self, connection: &Connection) {
+        counter!("chatbox_connections_displaced_total").increment(1);
+        tracing::debug!(
+            user_id = &**connection.user(),
+            connection_id = %connection.id(),
+            "Unresponsive connection gives way to a new one of its user"
+        );
     }
 
     fn on_drain(&self, connections: usize) {

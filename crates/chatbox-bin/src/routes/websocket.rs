@@ -35,9 +35,11 @@ async fn upgrade(state: &ServiceState, parts: &mut Parts) -> Result<Response, Bo
     }
     check_origin(state, client.as_ref(), &parts.headers)?;
     let identity = state.authenticate(parts).await.map_err(|error| refuse(error.into()))?;
+    let lease =
+        state.registry.admit_when_vacant(&identity.user).await.map_err(|refusal| refuse(refusal.into()))?;
+    // After the wait, which is part of the time that the identity is valid.
     let expiry = expiry(&identity);
     let Identity { user, rooms: permission, .. } = identity;
-    let lease = state.registry.admit(&user).map_err(|refusal| refuse(refusal.into()))?;
     if let Some(Client { address, .. }) = client {
         tracing::debug!(user_id = user, connection_id = %lease.connection().id(), client = %address, "Client admitted");
     }

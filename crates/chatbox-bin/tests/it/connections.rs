@@ -1,6 +1,8 @@
 //! Connections and their ends: violations, pings, limits, the subprotocol (contract sections 3 and 4).
 
 use crate::harness::{Frame, Peer, Response, Server, Setup, get, until};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 
 #[tokio::test]
 async fn each_violation_is_closed_with_its_code() {
@@ -78,21 +80,46 @@ async fn a_silent_peer_is_pinged_and_given_up() {
 }
 
 #[tokio::test]
-async fn connections_are_bounded_per_user_and_in_all() {
-    let server = Setup::new().set("limits.max_connections=3").set("limits.max_connections_per_user=2").start().await;
-    let held = (server.connect("alice").await, server.connect("alice").await);
-    let refused = refusal(&server, "alice").await;
-    assert_eq!(refused.refusal(429, "too_many_connections"), "too many connections of this user");
-    assert_eq!(refused.header("retry-after"), Some("1"));
-    let last = server.connect("bob").await;
+async fn connections_are_bounded_in_all() {
+    let server = Setup::new().set("limits.max_connections=2").start().await;
+    let (_held, last) = (server.connect("alice").await, server.connect("bob").await);
     let refused = refusal(&server, "carol").await;
     assert_eq!(refused.refusal(503, "full"), "the service is full");
     assert_eq!((refused.header("retry-after"), refused.header("connection")), (Some("1"), Some("close")));
-
     drop(last);
-    until("a place to be free", async || Peer::handshake(server.at, &server.ws("carol"), "").await.is_ok()).await;
-    drop(held);
-    until("alice to be let in again", async || Peer::handshake(server.at, &server.ws("alice"), "").await.is_ok()).await;
+    until("a free slot", async || Peer::handshake(server.at, &server.ws("carol"), "").await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn ten_live_connections_of_a_user_keep_the_eleventh_out() {
+    let server = Setup::new().start().await;
+    let mut live = JoinSet::new();
+    for _ in 0..10 {
+        let mut peer = server.connect("alice").await;
+        // Reads, and answers pings.
+        live.spawn(async move { while peer.next().await.is_ok() {} });
+    }
+    let refused = refusal(&server, "alice").await;
+    assert_eq!(refused.refusal(429, "too_many_connections"), "too many connections of this user");
+    assert_eq!(refused.header("retry-after"), Some("3"));
+    assert!(live.try_join_next().is_none(), "a live connection has ended");
+    live.shutdown().await;
+    until("a free slot", async || Peer::handshake(server.at, &server.ws("alice"), "").await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn ten_silent_connections_of_a_user_give_way_to_the_eleventh() {
+    let server = Setup::new().start().await;
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        silent.push(server.connect("alice").await);
+    }
+    let start = Instant::now();
+    let _eleventh = server.connect("alice").await;
+    let waited = start.elapsed();
+    assert!((Duration::from_secs(2)..Duration::from_secs(3)).contains(&waited), "{waited:?}");
+    let metrics = get(server.at, "/metrics").await.unwrap().body;
+    assert!(metrics.contains("chatbox_connections_displaced_total 1"), "{metrics}");
 }
 
 #[tokio::test]

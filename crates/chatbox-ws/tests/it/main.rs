@@ -8,6 +8,8 @@ mod examples;
 mod flow;
 mod handshake;
 mod late;
+mod memory;
+mod ordered;
 mod service;
 mod sockets;
 mod talk;
