@@ -52,5 +52,7 @@ async fn main() -> Result<(), BoxError> {
     let server = axum::serve(listener, Router::new().route("/", any(accept)));
     shutdown.task(Stage::Draining, "http", server.with_graceful_shutdown(shutdown.reached(Stage::Draining)));
     shutdown.expect_none("clients", move || left.len());
-    shutdown.run().await.exit()
+    let report = shutdown.run().await;
+    println!("{report:?}");
+    report.exit()
 }

@@ -35,8 +35,7 @@ async fn upgrade(state: &ServiceState, parts: &mut Parts) -> Result<Response, Bo
     }
     check_origin(state, client.as_ref(), &parts.headers)?;
     let identity = state.authenticate(parts).await.map_err(|error| refuse(error.into()))?;
-    let lease =
-        state.registry.admit_when_vacant(&identity.user).await.map_err(|refusal| refuse(refusal.into()))?;
+    let lease = state.registry.admit_when_vacant(&identity.user).await.map_err(|refusal| refuse(refusal.into()))?;
     // After the wait, which is part of the time that the identity is valid.
     let expiry = expiry(&identity);
     let Identity { user, rooms: permission, .. } = identity;

@@ -43,7 +43,7 @@ fn path(name: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn echo_echoes_large_messages_and_ends_when_it_is_told_to() {
+async fn echo_echoes_large_messages_and_drains_on_sigterm() {
     let (program, address) = Program::start("echo", &["--listen", "127.0.0.1:0"]).await;
     let mut client = upgrade(address).await;
     let payload = vec![0xff; 16 * 1024 * 1024];
@@ -59,7 +59,7 @@ async fn echo_echoes_large_messages_and_ends_when_it_is_told_to() {
 }
 
 #[tokio::test]
-async fn echo_says_what_is_wrong_with_its_arguments() {
+async fn echo_reports_wrong_arguments() {
     for arguments in [&["--listen"][..], &["--listen", "nowhere"], &["--port", "1"]] {
         let output = Command::new(path("echo")).args(arguments).output().await.unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
@@ -68,12 +68,12 @@ async fn echo_says_what_is_wrong_with_its_arguments() {
 }
 
 #[tokio::test]
-async fn graceful_serves_on_until_its_last_client_leaves() {
+async fn graceful_serves_clients_in_the_lame_duck_and_reports_a_clean_end() {
     let (program, address) = Program::start("graceful", &[]).await;
     let mut client = upgrade(address).await;
     program.terminate().await;
     for count in 1..=3 {
-        client.text("still there?").await;
+        client.text("hello").await;
         assert_eq!(client.next().await, Got::text(count.to_string()));
     }
     client.close(1000).await;
