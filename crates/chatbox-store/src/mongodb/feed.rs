@@ -223,12 +223,16 @@ impl ChangeStreamReader {
 
     async fn open(&self, token: Option<ResumeToken>) -> Result<ChangeStream<Event>> {
         let messages = doc! { "ns.coll": MESSAGES, "operationType": "insert" };
-        let dropped = doc! { "operationType": { "$in": ["drop", "rename", "dropDatabase", "invalidate"] } };
+        let replaced = doc! {
+            "operationType": { "$in": ["drop", "rename"] },
+            "$or": [doc! { "ns.coll": MESSAGES }, doc! { "to.coll": MESSAGES }],
+        };
+        let ended = doc! { "operationType": { "$in": ["dropDatabase", "invalidate"] } };
         let own_ticks = doc! { "ns.coll": TICKS, "documentKey._id": self.process };
         let stream = self
             .database
             .watch()
-            .pipeline([doc! { "$match": { "$or": [messages, own_ticks, dropped] } }])
+            .pipeline([doc! { "$match": { "$or": [messages, own_ticks, replaced, ended] } }])
             .resume_after(token)
             .batch_size(BATCH)
             .await?;

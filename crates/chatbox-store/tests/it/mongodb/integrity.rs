@@ -188,6 +188,17 @@ async fn a_collection_that_was_renamed_begins_anew() {
 }
 
 #[tokio::test]
+async fn a_collection_that_another_one_was_renamed_over_begins_anew() {
+    a_log_that_is_taken_away_begins_anew(async |database| {
+        database.create_collection("restored").await.unwrap();
+        let name = |collection| format!("{}.{collection}", database.name());
+        let rename = doc! { "renameCollection": name("restored"), "to": name("messages"), "dropTarget": true };
+        database.client().database("admin").run_command(rename).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_database_that_was_dropped_begins_anew() {
     a_log_that_is_taken_away_begins_anew(async |database| database.drop().await.unwrap()).await;
 }
