@@ -53,7 +53,7 @@ fn the_status_of_a_refusal_decides_whether_to_come_back() {
 }
 
 #[test]
-fn what_is_nobodys_decision_is_tried_again() {
+fn network_errors_and_violations_are_retried() {
     for reason in
         [network(), Reason::Silent(BACKOFF.cap), Reason::Protocol(String::new()), Reason::Token(String::new())]
     {

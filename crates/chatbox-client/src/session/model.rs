@@ -79,7 +79,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A room on the server: who sent what, and how many of them are no longer stored.
+/// A room on the server: the ids of its messages, and how many of them are no longer stored.
 #[derive(Default)]
 struct Log {
     entries: Vec<String>,
@@ -126,7 +126,7 @@ struct World {
     expected: HashMap<String, u64>,
     wanted: Vec<String>,
     epoch: u32,
-    /// The epoch in which the application was last told about a room.
+    /// The epoch of the last `Joined` of each room.
     epochs: HashMap<String, u32>,
     /// Rooms whose replaced log was not yet reported.
     unreported: HashSet<String>,
@@ -260,7 +260,7 @@ impl World {
         match event {
             Event::Joined { room, after, .. } => {
                 let is_same_log =
-                    self.epochs.insert(room.to_string(), self.epoch).is_none_or(|told| told == self.epoch);
+                    self.epochs.insert(room.to_string(), self.epoch).is_none_or(|epoch| epoch == self.epoch);
                 if !is_same_log {
                     self.unreported.insert(room.to_string());
                 }

@@ -144,12 +144,12 @@ async fn a_server_silent_for_two_and_a_half_heartbeats_is_given_up() {
         tokio::time::sleep(Duration::from_millis(1000)).await;
         peer.socket.send(Message::Ping(Default::default())).await.unwrap();
     }
-    let heard_at = Instant::now();
+    let read_at = Instant::now();
     let silence = event(&mut events, |event| match event {
         Event::Disconnected { reason: Reason::Silent(silence), .. } => Some(silence),
         _ => None,
     });
     assert_eq!(silence.await, Duration::from_millis(2500));
-    assert!(heard_at.elapsed() >= Duration::from_millis(2500));
-    assert!(heard_at.elapsed() <= Duration::from_millis(2502));
+    assert!(read_at.elapsed() >= Duration::from_millis(2500));
+    assert!(read_at.elapsed() <= Duration::from_millis(2502));
 }
