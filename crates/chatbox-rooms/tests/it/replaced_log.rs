@@ -1,4 +1,4 @@
-//! Stores that go back to an earlier state: clients are told of the gap, and go on with what is stored.
+//! Stores that go back to an earlier state: clients get `history_gone`, then everything that is stored.
 
 use crate::harness::{Client, FlakyStore, World};
 use crate::replica_store::{Fate, ReplicaStore};
@@ -175,7 +175,7 @@ async fn a_span_read_before_a_restore_is_not_taken_over_after_it() {
     let (_, ()) = tokio::join!(everything_after_the_gap(&mut joining, 1, 5, "epoch 1"), async {
         everything_after_the_gap(&mut member, 1, 5, "epoch 1").await;
         sleep(Duration::from_secs(5)).await;
-        assert_eq!(member.rest(), Vec::<String>::new(), "told once");
+        assert_eq!(member.rest(), Vec::<String>::new(), "no second error");
     });
 }
 
@@ -244,7 +244,7 @@ fn actions(replicas: usize) -> impl Strategy<Value = Vec<Action>> {
     prop::collection::vec(action, 1..80)
 }
 
-/// What a member has got since it was last told where the log begins.
+/// What a member has got since its last `joined`.
 #[derive(Default)]
 struct Seen {
     epoch: String,
@@ -337,7 +337,7 @@ async fn check(replicas: usize, ring_bytes: usize, actions: Vec<Action>) {
     let stored: Vec<_> = stored.into_iter().map(|message| (message.seq, message.id.into_string())).collect();
     for (index, (member, seen)) in members.iter_mut().enumerate() {
         take(member, seen);
-        assert!(seen.gaps <= restores + 1, "member {index} was told of {} gaps in {restores} restores", seen.gaps);
+        assert!(seen.gaps <= restores + 1, "member {index} got {} errors in {restores} restores", seen.gaps);
         // At least the last messages of the senders.
         let begin = usize::try_from(seen.messages[0].0).unwrap() - 1;
         assert_eq!(seen.messages, stored[begin..], "member {index}");
@@ -349,8 +349,8 @@ async fn check(replicas: usize, ring_bytes: usize, actions: Vec<Action>) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// For any sequence of sends, restores and joins: in the end every member has the log that is left, from where it was last told to
-    /// begin, once and in order. It is told of no more gaps than there were.
+    /// For any sequence of sends, restores and joins: in the end every member has got the log that is left, from its last `joined` on, once
+    /// and in order. It has got `history_gone` at most once for each restore.
     #[test]
     fn members_of_all_replicas_see_the_log_that_is_left(
         (replicas, actions) in (1usize..4).prop_flat_map(|count| (Just(count), actions(count))),
