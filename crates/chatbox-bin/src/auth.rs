@@ -1,11 +1,13 @@
 //! Authentication: a JWT, or a user name without one where that is allowed.
 
 mod crypto;
+mod deadline;
 mod keys;
 #[cfg(test)]
 mod tests;
 
 pub use crypto::install_jwt_crypto;
+pub(crate) use deadline::AuthDeadline;
 pub use keys::KeyError;
 pub(crate) use keys::{ClaimRules, KeyRing, KeySources};
 

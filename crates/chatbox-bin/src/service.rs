@@ -1,6 +1,6 @@
 //! The whole service as a value: the program runs it, and other programs embed it.
 
-use crate::auth::Identity;
+use crate::auth::{AuthDeadline, Identity};
 use crate::chat::{ChatHandler, expiry};
 use crate::config::{Checked, Config};
 use crate::error::StartError;
@@ -13,6 +13,7 @@ use chatbox_health::Readiness;
 use http::request::Parts;
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A running chat service without a listener of its own. Cheap to clone.
@@ -99,8 +100,9 @@ impl Service {
     {
         let identity = identity.into();
         let lease = self.state.registry.admit(&identity.user)?;
-        let expiry = expiry(&identity);
-        let handler = ChatHandler::new(&self.state.rooms, lease.connection(), identity.rooms);
+        let (expiry, deadline) = (expiry(&identity), AuthDeadline::new(identity.expires));
+        let handler =
+            ChatHandler::new(&self.state.rooms, lease.connection(), identity.rooms, deadline, SystemTime::now);
         Ok(self.state.transport.serve(stream, Default::default(), lease, handler, expiry))
     }
 

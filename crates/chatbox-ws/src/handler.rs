@@ -31,6 +31,15 @@ pub trait Handler: Send + Unpin + 'static {
     /// delegates. Default: nothing is ever ready, for a connection whose frames are all pushed.
     fn pull(&mut self, _cx: &mut Context<'_>, _batch: &mut Batch) {}
 
+    /// The heartbeat: a ping is due to be sent, or a ping or a pong has arrived. For conditions that no message brings up, such as a
+    /// wall-clock time that has passed. Default: nothing.
+    ///
+    /// # Errors
+    /// The reason with which to close the connection.
+    fn on_heartbeat(&mut self, _connection: &Arc<Connection>) -> Result<(), CloseReason> {
+        Ok(())
+    }
+
     /// Whether another message can be accepted now. Default: always.
     ///
     /// While it is pending nothing is read from the peer, so TCP slows the peer down. It is polled again when the waker in `cx` is woken,

@@ -1,6 +1,6 @@
 //! The WebSocket upgrade: who may connect, and the session that follows.
 
-use crate::auth::Identity;
+use crate::auth::{AuthDeadline, Identity};
 use crate::authenticate::peer;
 use crate::chat::{ChatHandler, expiry};
 use crate::client_addr::Client;
@@ -15,6 +15,7 @@ use http::HeaderMap;
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// `GET {prefix}/ws`. A connection is registered before its 101 is written: a drain that begins meanwhile includes it.
 pub(super) async fn websocket(State(state): State<Arc<ServiceState>>, request: Request) -> Response {
@@ -37,16 +38,15 @@ async fn upgrade(state: &ServiceState, parts: &mut Parts) -> Result<Response, Bo
     let identity = state.authenticate(parts).await.map_err(|error| refuse(error.into()))?;
     let lease = state.registry.admit_when_vacant(&identity.user).await.map_err(|refusal| refuse(refusal.into()))?;
     // After the wait, which is part of the time that the identity is valid.
-    let expiry = expiry(&identity);
+    let (expiry, deadline) = (expiry(&identity), AuthDeadline::new(identity.expires));
     let Identity { user, rooms: permission, .. } = identity;
     if let Some(Client { address, .. }) = client {
         tracing::debug!(user_id = user, connection_id = %lease.connection().id(), client = %address, "Client admitted");
     }
     let rooms = state.rooms.clone();
-    Ok(upgrade
-        .with_protocol(SUBPROTOCOL)
-        .expiring(expiry)
-        .serve(&state.transport, lease, move |connection| ChatHandler::new(&rooms, connection, permission)))
+    Ok(upgrade.with_protocol(SUBPROTOCOL).expiring(expiry).serve(&state.transport, lease, move |connection| {
+        ChatHandler::new(&rooms, connection, permission, deadline, SystemTime::now)
+    }))
 }
 
 /// Refuses pages of foreign origins, and logs what was compared.

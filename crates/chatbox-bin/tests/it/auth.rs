@@ -91,7 +91,8 @@ async fn the_rooms_of_a_token_bound_join_send_and_history() {
         refused["id"] = json!("1");
         assert_eq!(answer, if allowed { json!({ "type": "ack", "room": room, "id": "1", "seq": 1 }) } else { refused });
         peer.send(&json!({ "type": "join", "room": room }).to_string()).await;
-        let answer = peer.message().await;
+        let mut answer = peer.message().await;
+        assert_eq!(answer.as_object_mut().unwrap().remove("epoch").is_some(), allowed);
         assert_eq!(
             answer,
             if allowed { json!({ "type": "joined", "room": room, "head": 1, "first": 1 }) } else { refusal }

@@ -106,6 +106,9 @@ where
     }
 
     fn on_event(&mut self, lease: &mut Lease, event: Event<'_>) {
+        if matches!(event, Event::Ping(_) | Event::Pong(_)) {
+            self.on_heartbeat(lease);
+        }
         match event {
             Event::Text(text) => self.on_message(lease, Message::Text(&text)),
             Event::Binary(payload) => self.on_message(lease, Message::Binary(&payload)),
@@ -128,6 +131,18 @@ where
             return;
         }
         match self.call(|handler| handler.on_message(lease.connection(), message)) {
+            Some(Ok(())) => {}
+            Some(Err(reason)) => self.close_with(lease, reason, ClosedBy::Server),
+            None => self.close_after_panic(lease),
+        }
+    }
+
+    /// Asks the handler whether the connection may go on.
+    pub(super) fn on_heartbeat(&mut self, lease: &mut Lease) {
+        if !self.handshake.is_open() {
+            return;
+        }
+        match self.call(|handler| handler.on_heartbeat(lease.connection())) {
             Some(Ok(())) => {}
             Some(Err(reason)) => self.close_with(lease, reason, ClosedBy::Server),
             None => self.close_after_panic(lease),

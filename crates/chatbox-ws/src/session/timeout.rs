@@ -70,7 +70,12 @@ where
             }
             Timer::Silence => Err(CloseSummary::peer_gone(CloseError::HeartbeatTimeout)),
             Timer::Ping => {
-                self.ping(now, lease);
+                self.on_heartbeat(lease);
+                if self.handshake.is_sealed() {
+                    self.liveness.on_ping(now);
+                } else {
+                    self.ping(now, lease);
+                }
                 Ok(())
             }
             Timer::CloseHandshake => Err(self.handshake.on_deadline()),

@@ -2,9 +2,12 @@
 
 use crate::service::{Echo, RecordingHandler, Service};
 use crate::wire::{self, Got};
-use chatbox_core::{CloseCode, CloseError, CloseReason, CloseSummary, ClosedBy, Lease, Limits, Outcome, Refused};
-use chatbox_ws::{Expiry, Settings};
+use chatbox_core::{
+    CloseCode, CloseError, CloseReason, CloseSummary, ClosedBy, Connection, Lease, Limits, Outcome, Refused,
+};
+use chatbox_ws::{Expiry, Handler, Message, Settings};
 use std::num::NonZero;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -133,4 +136,39 @@ async fn at_the_users_limit_clients_that_answer_stay() {
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     assert_eq!(service.registry.len(), 1);
     assert!(!client.is_finished());
+}
+
+/// Closes the connection at its first heartbeat.
+struct EndsAtHeartbeat;
+
+impl Handler for EndsAtHeartbeat {
+    fn on_message(&mut self, _: &Arc<Connection>, _: Message<'_>) -> Result<(), CloseReason> {
+        Ok(())
+    }
+
+    fn on_heartbeat(&mut self, _: &Arc<Connection>) -> Result<(), CloseReason> {
+        Err(CloseReason::new(CloseCode::POLICY, "no longer"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_can_close_at_a_heartbeat_of_either_side() {
+    let service = Service::new();
+    let closed = Got::Close(1008, "no longer".to_owned());
+    // The server's own, instead of its ping.
+    let (mut client, _) = service.connect(EndsAtHeartbeat);
+    let start = Instant::now();
+    assert_eq!(client.next().await, closed);
+    assert!(about(start.elapsed(), Duration::from_secs(25)), "{:?}", start.elapsed());
+    for heartbeat in [wire::ping(b""), wire::pong(b"")] {
+        let (mut client, _) = service.connect(EndsAtHeartbeat);
+        client.text("a message is no heartbeat").await;
+        client.send(&heartbeat).await;
+        let mut got = Vec::new();
+        while got.last() != Some(&closed) {
+            got.push(client.next().await);
+        }
+        assert!(got.iter().all(|got| *got == closed || *got == Got::Pong(vec![])), "{got:?}");
+        assert!(start.elapsed() < Duration::from_secs(26));
+    }
 }
