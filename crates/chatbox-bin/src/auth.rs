@@ -15,7 +15,7 @@ use crate::config::Secret;
 use chatbox_rooms::Permission;
 use globset::{Glob, GlobSetBuilder};
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use jsonwebtoken::{EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -32,7 +32,7 @@ const MAX_TOKEN: usize = 8 * 1024;
 /// The query parameters that identify a user.
 #[derive(Default, Deserialize)]
 pub(crate) struct Credentials {
-    /// A JWT, for browsers, which cannot set headers on a WebSocket.
+    /// A JWT, where [`Authenticator::query_token`] accepts it.
     token: Option<String>,
     /// A user name, accepted where [`AnonymousPolicy`] allows it.
     user: Option<String>,
@@ -54,6 +54,10 @@ pub struct Identity {
 pub(crate) enum AuthError {
     #[error("a token is needed: Authorization: Bearer JWT, or ?token=JWT")]
     Missing,
+    #[error("a token is needed: Authorization: Bearer JWT, or the subprotocol bearer.JWT")]
+    MissingHeader,
+    #[error("a token in the address is not accepted: send Authorization: Bearer JWT, or the subprotocol bearer.JWT")]
+    InAddress,
     #[error("give one token, in one Authorization header or in ?token=")]
     Ambiguous,
     #[error("the token is not valid")]
@@ -90,6 +94,8 @@ impl AnonymousPolicy {
 pub(crate) struct Authenticator {
     pub(crate) keys: Option<Arc<KeyRing>>,
     pub(crate) anonymous: AnonymousPolicy,
+    /// Whether `?token=JWT` is accepted.
+    pub(crate) query_token: bool,
 }
 
 /// Signs tokens for development: HS256.
@@ -153,25 +159,37 @@ impl Authenticator {
         headers: &HeaderMap,
         query: Credentials,
     ) -> Result<Identity, AuthError> {
+        if query.token.is_some() && !self.query_token {
+            return Err(AuthError::InAddress);
+        }
         let mut authorizations = headers.get_all(AUTHORIZATION).iter();
         let bearer = authorizations.next().and_then(|value| {
             let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
         });
+        let mut tokens = bearer.into_iter().chain(subprotocol_tokens(headers).map(str::to_owned)).chain(query.token);
+        let token = tokens.next();
         // A proxy might read another one of two tokens than this service does (RFC 6750 section 2).
-        if authorizations.next().is_some() || (bearer.is_some() && query.token.is_some()) {
+        if authorizations.next().is_some() || tokens.next().is_some() {
             return Err(AuthError::Ambiguous);
         }
-        match (bearer.or(query.token), &self.keys) {
+        match (token, &self.keys) {
             (Some(token), Some(keys)) => keys.identity(&token),
             (_, _) if self.anonymous.allows(peer) => {
                 let user = query.user.unwrap_or_else(|| "anonymous".to_owned());
                 Ok(Identity { user: checked(user)?, rooms: None, expires: None })
             }
             (Some(_), None) => Err(AuthError::Invalid),
-            (None, _) => Err(AuthError::Missing),
+            (None, _) if self.query_token => Err(AuthError::Missing),
+            (None, _) => Err(AuthError::MissingHeader),
         }
     }
+}
+
+/// The tokens of offered subprotocols `bearer.JWT`, by which browsers send a token without writing it into the address.
+fn subprotocol_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let offers = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    offers.flat_map(|offers| offers.split(',')).filter_map(|offer| offer.trim().strip_prefix("bearer."))
 }
 
 impl KeyRing {

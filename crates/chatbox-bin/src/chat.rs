@@ -3,9 +3,9 @@
 use crate::auth::{AuthDeadline, Identity};
 use crate::disconnect::close_reason;
 use chatbox_core::{Batch, CloseReason, Closing, Connection, Source as _};
-use chatbox_protocol::Disconnect;
+use chatbox_protocol::{Disconnect, ErrorCode, ServerMessage};
 use chatbox_rooms::{Member, Permission, Rooms};
-use chatbox_ws::{Expiry, Handler, Message};
+use chatbox_ws::{ConnectionExt as _, Expiry, Handler, Message};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
@@ -38,7 +38,13 @@ impl<C: Fn() -> SystemTime> ChatHandler<C> {
 
 impl<C: Fn() -> SystemTime + Send + Unpin + 'static> Handler for ChatHandler<C> {
     fn on_message(&mut self, connection: &Arc<Connection>, message: Message<'_>) -> Result<(), CloseReason> {
-        self.check_deadline()?;
+        if let Err(close) = self.check_deadline() {
+            // The message is not accepted. Its `id` is left out, so that the client sends it again with a new token.
+            let error = ServerMessage::error(ErrorCode::NotAllowed, "the token has expired", None, None, None);
+            // A message always encodes.
+            connection.send_text(&serde_json::to_string(&error).unwrap_or_default());
+            return Err(close);
+        }
         if let Message::Text(text) = message {
             self.member.on_text(connection, text);
         }

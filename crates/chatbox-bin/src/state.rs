@@ -63,7 +63,7 @@ impl ServiceState {
             transport,
             health,
             gate,
-            authenticator: Authenticator { keys, anonymous },
+            authenticator: Authenticator { keys, anonymous, query_token: config.auth.query_token },
             hook,
             origins,
             history_limit: Arc::default(),

@@ -10,7 +10,7 @@ const SECRET: &str = "a-key-of-at-least-thirty-two-bytes-for-tests";
 fn authenticator() -> Authenticator {
     let sources = KeySources { secret: Some(Secret::new(SECRET)), ..KeySources::default() };
     let keys = KeyRing::load(sources, ClaimRules::default()).unwrap();
-    Authenticator { keys: keys.map(Arc::new), anonymous: AnonymousPolicy::Never }
+    Authenticator { keys: keys.map(Arc::new), anonymous: AnonymousPolicy::Never, query_token: true }
 }
 
 fn with_query(token: impl Into<String>) -> Result<Identity, AuthError> {
@@ -31,6 +31,52 @@ fn a_minted_token_says_who_where_and_for_how_long() {
     assert!((58..=60).contains(&left.as_secs()));
     let rooms = rooms.unwrap();
     assert!(rooms("support-7") && !rooms("lobby"));
+}
+
+#[test]
+fn names_without_a_token_are_accepted_by_policy_and_peer() {
+    let peer = |text: &str| Some(text.parse().unwrap());
+    let (never, local, always) = (AnonymousPolicy::Never, AnonymousPolicy::LoopbackPeers, AnonymousPolicy::Always);
+    for (policy, peer, accepted) in [
+        (never, peer("127.0.0.1"), false),
+        (local, peer("127.0.0.1"), true),
+        (local, peer("127.8.8.8"), true),
+        (local, peer("::1"), true),
+        (local, peer("::ffff:127.0.0.1"), true),
+        (local, peer("192.168.1.2"), false),
+        (local, peer("::ffff:192.168.1.2"), false),
+        (local, None, false),
+        (always, peer("192.0.2.1"), true),
+        (always, None, true),
+    ] {
+        let authenticator = Authenticator { keys: None, anonymous: policy, query_token: true };
+        let credentials = Credentials { token: None, user: Some("admin".to_owned()) };
+        let identity = authenticator.identify(peer, &HeaderMap::new(), credentials);
+        assert_eq!(
+            identity.map(|identity| identity.user).ok().as_deref(),
+            accepted.then_some("admin"),
+            "{policy:?} {peer:?}"
+        );
+    }
+}
+
+#[test]
+fn a_token_may_be_offered_as_a_subprotocol() {
+    let token = signed_token();
+    let offer = |offers: &[String]| {
+        let mut headers = HeaderMap::new();
+        for offer in offers {
+            headers.append(SEC_WEBSOCKET_PROTOCOL, offer.parse().unwrap());
+        }
+        authenticator().identify(None, &headers, Credentials::default()).map(|identity| identity.user)
+    };
+    for offers in [&[format!("chatbox.v1, bearer.{token}")][..], &["chatbox.v1".to_owned(), format!("bearer.{token}")]]
+    {
+        assert_eq!(offer(offers).as_deref(), Ok("alice"));
+    }
+    assert_eq!(offer(&[format!("bearer.{token}, bearer.{token}")]), Err(AuthError::Ambiguous));
+    assert_eq!(offer(&["chatbox.v1, bearer.x".to_owned()]), Err(AuthError::Invalid));
+    assert_eq!(offer(&["chatbox.v1".to_owned()]), Err(AuthError::Missing));
 }
 
 #[test]

@@ -32,6 +32,9 @@ pub struct AuthConfig {
     pub leeway: Duration,
     /// When `?user=NAME` is accepted without a token.
     pub anonymous: Anonymous,
+    /// Whether a token in the address, `?token=JWT`, is accepted. Default `true`. Addresses are logged by proxies; headers and the
+    /// subprotocol `bearer.JWT` are not.
+    pub query_token: bool,
     /// Browser origins that may connect. Empty: the service's own host; `*`: any.
     #[serde(deserialize_with = "values::list")]
     pub allowed_origins: Vec<Origin>,
@@ -62,6 +65,7 @@ impl Default for AuthConfig {
             audience: None,
             leeway: Duration::from_secs(30),
             anonymous: Anonymous::Loopback,
+            query_token: true,
             allowed_origins: Vec::new(),
         }
     }

@@ -27,6 +27,31 @@ async fn a_token_is_taken_from_the_header_and_from_the_query() {
 }
 
 #[tokio::test]
+async fn a_token_in_the_address_is_refused_where_that_is_configured() {
+    let setup = Setup::new().set(&format!("auth.jwt_secret={KEY}")).set("auth.query_token=false");
+    let server = setup.start().await;
+    let token = signed(KEY, json!({ "sub": "alice", "exp": unix() + 60 }));
+    let Err(upgrade) = Peer::handshake(server.at, &format!("/chat/ws?token={token}"), "").await else {
+        panic!("a token in the address was accepted");
+    };
+    for refused in [upgrade, server.get(&format!("/rooms/lobby/messages?token={token}")).await] {
+        assert!(refused.refusal(401, "unauthorized").starts_with("a token in the address is not accepted"));
+    }
+    for headers in [
+        format!("Authorization: Bearer {token}\r\n"),
+        format!("Sec-WebSocket-Protocol: chatbox.v1, bearer.{token}\r\n"),
+    ] {
+        let mut peer =
+            Peer::handshake(server.at, "/chat/ws", &headers).await.unwrap_or_else(|refused| panic!("{refused:?}"));
+        assert_eq!(peer.message().await["user"], "alice");
+        let answered = peer.response.header("sec-websocket-protocol");
+        assert_eq!(answered, headers.starts_with("Sec").then_some("chatbox.v1"));
+    }
+    let finished = server.stop(TERMINATE).await;
+    assert!(!format!("{:?}{}", finished.lines, finished.stderr).contains(&token));
+}
+
+#[tokio::test]
 async fn who_has_no_good_token_is_refused() {
     let server = Setup::new().set(&format!("auth.jwt_secret={KEY}")).start().await;
     let claims = || json!({ "sub": "alice", "exp": unix() + 60 });

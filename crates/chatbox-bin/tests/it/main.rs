@@ -29,3 +29,4 @@ mod startup;
 mod stubborn;
 mod systemd;
 mod tokens;
+mod trust;
