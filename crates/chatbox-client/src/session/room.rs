@@ -16,6 +16,8 @@ pub(super) struct Room {
     begin: Begin,
     /// The log that the cursor belongs to, as the server named it.
     epoch: Option<Arc<str>>,
+    /// The cursor of the `join` in flight: messages of the previous connection may move the room's own meanwhile.
+    asked: u64,
     /// A cursor that was given up: the next `joined` reports the gap.
     abandoned: Option<u64>,
     state: State,
@@ -89,6 +91,7 @@ impl Room {
         Self {
             begin,
             epoch,
+            asked: 0,
             abandoned: None,
             state: State::Out,
             is_on_previous: false,
@@ -142,7 +145,10 @@ impl Room {
         self.is_history_gone = false;
         Some(match self.begin {
             Begin::Live => ClientMessage::join(room),
-            Begin::After(after) => ClientMessage::join_after(room, after, self.epoch.as_deref()),
+            Begin::After(after) => {
+                self.asked = after;
+                ClientMessage::join_after(room, after, self.epoch.as_deref())
+            }
             Begin::Last(last) => ClientMessage::join_last(room, last),
         })
     }
@@ -158,6 +164,7 @@ impl Room {
         if self.state != State::Joining && !(self.state == State::In && is_announced) {
             return None;
         }
+        let is_answer = self.state == State::Joining;
         self.state = State::In;
         self.deferrals = 0;
         if let (true, Begin::After(seen)) = (std::mem::take(&mut self.is_on_previous), self.begin) {
@@ -172,7 +179,7 @@ impl Room {
                 Start { after: head, gap }
             }
             Begin::Last(last) => Start { after: head.saturating_sub(last).max(gone), gap: None },
-            Begin::After(seen) if is_other_log || seen > head => {
+            Begin::After(seen) if is_other_log || (if is_answer { self.asked } else { seen }) > head => {
                 // After `history_gone` everything that is stored follows. A server that did not notice goes on after the
                 // cursor, which may lie beyond its newest message.
                 let after = if is_announced { gone } else { seen.min(head) };

@@ -34,6 +34,21 @@ fn messages_come_over_the_previous_connection_until_the_room_is_joined_on_the_ne
 }
 
 #[test]
+fn messages_of_the_previous_connection_behind_the_head_of_the_new_one_are_no_gap() {
+    let mut fixture = Fixture::joined();
+    fixture.move_on();
+    fixture.transmit();
+    // Read before the `joined`, whose head is older.
+    fixture.receive_previous(&message(11));
+    fixture.receive(r#"{"type":"joined","room":"r","head":10,"first":1}"#);
+    fixture.message(11);
+    fixture.message(12);
+    let events = fixture.events();
+    assert_eq!(seqs(&events), [11, 12]);
+    assert!(!events.iter().any(|event| matches!(event, Event::Gap { .. })), "{events:?}");
+}
+
+#[test]
 fn acks_of_the_previous_connection_count_and_later_messages_wait_for_them() {
     let mut fixture = Fixture::joined();
     let mut first = fixture.send("1", "");
