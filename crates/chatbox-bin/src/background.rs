@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 /// Between two sweeps for messages past their retention.
 const EXPIRY_SWEEP: Duration = Duration::from_secs(60);
 
-/// Between two sweeps for the rate limits of users who have not sent for a while.
+/// Between two sweeps for the rate limits of users that have not sent for a while.
 const IDLE_USER_SWEEP: Duration = Duration::from_secs(10);
 
 /// The background tasks of a service. Dropping it aborts them.
@@ -63,7 +63,7 @@ async fn expire_messages(rooms: Rooms, keep: Duration) {
     }
 }
 
-/// Frees the memory of users who have not sent for a while.
+/// Frees the memory of users that have not sent for a while.
 async fn forget_idle_users(rooms: Rooms) {
     let mut sweeps = interval(IDLE_USER_SWEEP);
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);

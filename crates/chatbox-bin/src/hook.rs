@@ -25,7 +25,7 @@ pub enum AuthenticationError {
     /// The user may not use the chat: 403 `not_allowed`.
     #[error("{0}")]
     Forbidden(Cow<'static, str>),
-    /// It cannot be told now, for example because a session database does not answer: 503 `authentication_unavailable`, with
+    /// Authentication is not possible now, for example because a session database does not answer: 503 `authentication_unavailable`, with
     /// `Retry-After`.
     #[error("{0}")]
     Unavailable(Cow<'static, str>),

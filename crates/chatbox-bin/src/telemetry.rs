@@ -1,4 +1,4 @@
-//! Metrics: what is recorded about connections and shutdowns, and the exporter.
+//! Metrics and log lines of connections and shutdowns, and the Prometheus exporter.
 
 use chatbox_core::{CloseCode, CloseError, CloseSummary, Closing, Connection, Observer, Refused, Tally};
 use chatbox_shutdown::Phase;
@@ -9,38 +9,42 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Every metric, and what it means: the help text of the exporter. `docs/metrics.md` says more.
+/// Every metric with its help text. `docs/metrics.md` describes them.
 const METRICS: &[(Kind, &str, &str)] = &[
     (Kind::Gauge, "chatbox_connections_active", "WebSocket connections being served"),
     (Kind::Counter, "chatbox_connections_opened_total", "WebSocket connections opened"),
-    (Kind::Counter, "chatbox_connections_refused_total", "Newcomers turned away, by reason"),
+    (Kind::Counter, "chatbox_connections_refused_total", "Requests for a connection that were refused, by reason"),
     (
         Kind::Counter,
         "chatbox_connections_displaced_total",
         "Connections that did not answer a ping at their user's limit, and gave way to a new one",
     ),
-    (Kind::Counter, "chatbox_connections_closed_total", "WebSocket connections ended, by close code and by whom"),
+    (
+        Kind::Counter,
+        "chatbox_connections_closed_total",
+        "WebSocket connections ended, by close code and by the side that closed",
+    ),
     (
         Kind::Counter,
         "chatbox_connection_close_errors_total",
         "Connections that ended without a finished close handshake",
     ),
     (Kind::Histogram, "chatbox_connection_duration_seconds", "How long connections lasted"),
-    (Kind::Counter, "chatbox_messages_accepted_total", "Messages taken from clients, to be stored"),
+    (Kind::Counter, "chatbox_messages_accepted_total", "Messages accepted from clients, to be stored"),
     (Kind::Counter, "chatbox_messages_acked_total", "Messages stored and acknowledged"),
-    (Kind::Counter, "chatbox_messages_delivered_total", "Messages handed to members' connections"),
+    (Kind::Counter, "chatbox_messages_delivered_total", "Messages written to the connections of members"),
     (Kind::Counter, "chatbox_messages_rejected_total", "Requests answered with an error, by reason"),
     (Kind::Histogram, "chatbox_append_seconds", "How long one commit of messages took"),
-    (Kind::Gauge, "chatbox_store_stream_lag_seconds", "How far this replica may be behind what others append"),
+    (Kind::Gauge, "chatbox_store_stream_lag_seconds", "How far this replica may be behind the appends of others"),
     (
         Kind::Counter,
         "chatbox_store_appends_outrun_total",
-        "Appends that another replica was faster with, and that were tried again",
+        "Appends that were repeated because another replica had appended first",
     ),
     (
         Kind::Counter,
         "chatbox_store_resyncs_total",
-        "Times that messages were read which neither an append nor the stream had brought",
+        "Reads of messages that neither an append nor the change stream had delivered",
     ),
     (Kind::Counter, "chatbox_slow_consumers_total", "Times a live member fell behind its room's ring"),
     (Kind::Gauge, "chatbox_lagging_members", "Members being served from the store, behind their room's ring"),
@@ -76,7 +80,7 @@ const REFUSALS: &[&str] = &[
 /// The target of the log lines of a shutdown, which are written even when others are dropped.
 pub(crate) const SHUTDOWN_TARGET: &str = "chatbox::shutdown";
 
-/// Between two lines about the same kind of refusal: a flood of newcomers, or of messages, must not become a flood of lines.
+/// Between two lines about the same kind of refusal: a flood of requests must not become a flood of lines.
 const BETWEEN_LINES: Duration = Duration::from_secs(1);
 
 /// Characters of a text from a request that are logged.
@@ -85,7 +89,7 @@ const LOGGED_CHARS: usize = 256;
 /// How often recorded samples are folded into histograms; until then each takes memory.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Installs the recorder for the process and keeps it tidy. Must be called within a tokio runtime.
+/// Installs the recorder of the process, and spawns the task that bounds its memory. Must be called within a tokio runtime.
 ///
 /// # Errors
 /// When another recorder is installed already.
@@ -115,7 +119,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// The Prometheus text of now.
+/// The metrics as Prometheus text.
 pub(crate) fn render(handle: &PrometheusHandle) -> String {
     metrics_process::Collector::default().collect();
     handle.render()
@@ -152,13 +156,13 @@ pub(crate) fn on_log_lines_dropped(lines: u64) {
     counter!("chatbox_log_lines_dropped_total").absolute(lines);
 }
 
-/// Records how much of the bounds over everything is used.
+/// Records how much memory the outboxes and the rings use.
 pub(crate) fn on_memory(outboxes: usize, rings: usize) {
     gauge!("chatbox_outbox_bytes").set(outboxes as f64);
     gauge!("chatbox_ring_bytes").set(rings as f64);
 }
 
-/// Counts connections, and logs the drain.
+/// Records the connections, and logs the drain.
 pub(crate) struct ConnectionMetrics {
     active: Gauge,
     opened: Counter,
@@ -178,7 +182,7 @@ impl ConnectionMetrics {
     }
 }
 
-/// Counts a newcomer who was turned away, and logs it if that was not done just now.
+/// Counts a refused request, and logs it at most once a second for each reason.
 pub(crate) fn on_refused(reason: &'static str) {
     static LINES: Throttle = Throttle::new();
     counter!("chatbox_connections_refused_total", "reason" => reason).increment(1);
@@ -208,7 +212,7 @@ pub(crate) fn on_untrusted_proxy(peer: IpAddr) {
     }
 }
 
-/// Logs why a request is answered with an error, if that was not done just now. The rooms have counted it.
+/// Logs a message that is answered with an error, at most once a second for each reason. The rooms count it.
 pub(crate) fn on_rejected(reason: &'static str) {
     static LINES: Throttle = Throttle::new();
     if let Some(suppressed) = LINES.pass(reason, Instant::now()) {
@@ -216,7 +220,7 @@ pub(crate) fn on_rejected(reason: &'static str) {
     }
 }
 
-/// Lets a line of each kind through now and then, and counts those that it keeps back.
+/// Limits the log lines of each kind, and counts those that are suppressed.
 struct Throttle {
     interval: Duration,
     lines: Mutex<BTreeMap<&'static str, (Instant, u64)>>,
@@ -231,7 +235,7 @@ impl Throttle {
         Self { interval, lines: Mutex::new(BTreeMap::new()) }
     }
 
-    /// Whether a line of this kind may be written: if so, how many were kept back since the last one.
+    /// Whether a line of this kind may be written: if so, how many were suppressed since the last one.
     fn pass(&self, kind: &'static str, now: Instant) -> Option<u64> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         match lines.get_mut(kind) {

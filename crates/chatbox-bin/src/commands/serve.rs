@@ -1,29 +1,26 @@
 //! `chatbox serve`: the service with its listener, its signals, its log and its exit code.
 
+mod process;
+mod servers;
+
 use super::Failure;
-use crate::config::{Checked, Config, Loaded};
+use crate::config::{Checked, Loaded};
 use crate::logging::{DroppedLines, Logging};
 use crate::report::ServiceReport;
-use crate::routes;
-use crate::server::{HttpSettings, Listener, Server};
+use crate::server::Listener;
 use crate::service::Service;
-use crate::state::ServiceState;
 use crate::{systemd, telemetry};
-use axum::Router;
-use axum::routing::get;
 use chatbox_shutdown::Signal::Hangup;
-use chatbox_shutdown::{EarlySignals, Phase, Phases, Report, Shutdown};
-use http::header::CONTENT_TYPE;
-use metrics_exporter_prometheus::PrometheusHandle;
+use chatbox_shutdown::{EarlySignals, Phase, Report, Shutdown};
+use process::{raise_file_limit, survive_size_limit, write_termination_log};
+use servers::{Servers, metrics_route};
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long the last requests may take after everything is flushed.
@@ -35,7 +32,7 @@ const LAST_TASKS: Duration = Duration::from_millis(100);
 /// How long the log may take after a start that failed.
 const LAST_LINES: Duration = Duration::from_secs(3);
 
-/// Serves until told to stop.
+/// Serves until a shutdown is requested.
 pub(super) fn run(loaded: &Loaded, signals: EarlySignals) -> Result<ExitCode, Failure> {
     let mut checked = loaded.check()?;
     let filter = std::mem::take(&mut checked.log_filter);
@@ -62,8 +59,8 @@ pub(super) fn run(loaded: &Loaded, signals: EarlySignals) -> Result<ExitCode, Fa
     Ok(report.map_or(ExitCode::SUCCESS, |report| ExitCode::from(report.exit_code())))
 }
 
-/// A runtime for many sockets that each have little to do: a thread takes a handful of them at a time and serves all of those
-/// before it asks the kernel for more, so that none waits behind a thousand others.
+/// A runtime for many sockets with little to do each: a thread takes few events at a time and serves all of them before it polls for more, so
+/// that no socket waits behind a thousand others.
 fn runtime(workers: Option<usize>) -> std::io::Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
     if let Some(workers) = workers {
@@ -99,31 +96,31 @@ async fn serve(
     let metrics = telemetry::install().map_err(|error| Failure::at_run_time(format!("metrics: {error}")))?;
     let config = checked.config.clone();
     let mut starting = pin!(Service::start_checked(checked, None));
-    let (started, told) = tokio::select! {
+    let (started, requested) = tokio::select! {
         started = &mut starting => (Some(started), false),
         cause = shutdown.requested() => {
             tracing::info!(?cause, "Told to stop before the start was complete");
-            // What is half open is opened, so that it can be closed; a store that does not answer is not waited for.
+            // A store that is being opened is opened, so that it can be closed in order, unless that takes too long.
             (timeout(config.shutdown.flush, starting).await.ok(), true)
         }
     };
     let service = match started {
         Some(Ok(service)) => service,
-        Some(Err(error)) if !told => return Err(Failure::to_start(loaded, &error)),
+        Some(Err(error)) if !requested => return Err(Failure::to_start(loaded, &error)),
         Some(Err(_)) | None => return Ok(None),
     };
     service.register(&mut shutdown);
     if let Some(hangups) = hangups {
         tokio::spawn(reload_keys_on(hangups, service.clone()));
     }
-    let servers = if told {
+    let servers = if requested {
         shutdown.skip_lame_duck();
-        Servers(Vec::new())
+        Servers::none()
     } else {
         let metrics = metrics_route(service.clone(), metrics, logging.dropped().clone());
         Servers::start(&service, &config, metrics, shutdown.phases(), listener, ops)?
     };
-    if !told {
+    if !requested {
         systemd::ready();
     }
     Ok(Some(run_to_the_end(&service, shutdown, servers, flush, logging.dropped()).await))
@@ -165,74 +162,8 @@ impl FlushTime {
     }
 }
 
-/// The public listener, and the operators'.
-struct Servers(Vec<Server>);
-
-impl Servers {
-    fn start(
-        service: &Service,
-        config: &Config,
-        metrics: Router,
-        phases: Phases,
-        listener: Listener,
-        ops: Option<Listener>,
-    ) -> Result<Self, Failure> {
-        let start = |listener, router| {
-            let settings = HttpSettings { router, keep_alive: config.server.keep_alive, phases: phases.clone() };
-            Server::start(listener, settings, config.limits.max_handshakes.get())
-        };
-        let address = |listener: &Listener| listener.address().map_err(|error| Failure::at_run_time(error.to_string()));
-        let prefix = &config.path_prefix;
-        let at = address(&listener)?;
-        let public = routes::with_security_headers(
-            nest(prefix, service.router()).merge(metrics.clone()).fallback(routes::not_found),
-        );
-        let mut servers = vec![start(listener, public)];
-        if let Some(ops) = ops {
-            let at = address(&ops)?;
-            let probes = service.state.health.router();
-            let routes = nest(prefix, probes).merge(metrics).fallback(routes::not_found);
-            servers.push(start(ops, routes));
-            tracing::info!(metrics = %format_args!("http://{at}/metrics"), "Operations listener");
-        }
-        tracing::info!(page = %format_args!("http://{at}{prefix}/"), "Chatbox service listening");
-        Ok(Self(servers))
-    }
-
-    async fn stop(self, at_most: Duration) {
-        let stopping: JoinSet<()> = self.0.into_iter().map(|server| server.stop(at_most)).collect();
-        stopping.join_all().await;
-    }
-}
-
-/// As a service, because the routes of a nested router would be without the prefix itself with a slash behind it.
-fn nest(prefix: &str, router: Router) -> Router {
-    if prefix.is_empty() { router } else { Router::new().nest_service(prefix, router) }
-}
-
-fn metrics_route(service: Service, metrics: PrometheusHandle, dropped: DroppedLines) -> Router {
-    let answer = async move || {
-        let ServiceState { health, registry, rooms, .. } = &*service.state;
-        telemetry::on_readiness(health.readiness().await.is_ready());
-        telemetry::on_log_lines_dropped(dropped.count());
-        telemetry::on_memory(registry.outbox_bytes(), rooms.ring_bytes());
-        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::render(&metrics))
-    };
-    Router::new().route("/metrics", get(answer))
-}
-
 fn bind(key: &str, at: SocketAddr) -> Result<Listener, Failure> {
     Listener::bind(at).map_err(|error| Failure::at_run_time(format!("{key}: cannot listen on {at}: {error}")))
-}
-
-/// A write beyond `ulimit -f` ends a process by SIGXFSZ unless somebody listens for it. With a listener the write fails, and
-/// the store treats that as what it is: a full disk.
-fn survive_size_limit() {
-    let xfsz = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
-    // The handler stays for the life of the process; nobody has to read from the stream.
-    if let Err(error) = signal(xfsz) {
-        tracing::warn!(%error, "Cannot listen for SIGXFSZ");
-    }
 }
 
 /// SIGHUP where keys come from files: they are read again. Elsewhere it ends the program, as SIGINT does.
@@ -250,27 +181,5 @@ async fn reload_keys_on(mut hangups: Signal, service: Service) {
 fn warn_of_anonymity(checked: &Checked) {
     if let Some(warning) = checked.anonymity_warning() {
         tracing::warn!("{warning}");
-    }
-}
-
-/// Each connection needs a file descriptor: takes as many as the system allows, and warns when that is not enough.
-fn raise_file_limit(max_connections: usize) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // A refusal leaves the limit as it was, which the warning then tells.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    if let Some(files) = getrlimit(Resource::Nofile).current
-        && files < max_connections as u64
-    {
-        tracing::warn!(files, max_connections, "The file limit (ulimit -n) is lower than limits.max_connections");
-    }
-}
-
-/// Kubernetes shows what stands there as the reason why the container ended.
-fn write_termination_log(report: &ServiceReport, path: &Path) {
-    if path.exists()
-        && let Err(error) = std::fs::write(path, report.to_json())
-    {
-        tracing::warn!(%error, path = %path.display(), "Cannot write the termination log");
     }
 }

@@ -1,4 +1,4 @@
-//! The WebSocket upgrade: who may connect, and the session that follows.
+//! The WebSocket upgrade: checks, admission, and the session that follows.
 
 use crate::auth::{AuthDeadline, Identity};
 use crate::authenticate::peer;

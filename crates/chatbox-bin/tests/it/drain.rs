@@ -1,4 +1,4 @@
-//! What the service is for: clients are connected, SIGTERM comes, and everybody is seen off politely.
+//! The drain under load: every client gets what was queued for it, Close 1001 and no reset.
 
 use crate::harness::{Finished, Peer, PeerLog, Response, Server, Setup, TERMINATE, get, heavy, until};
 use serde_json::Value;
@@ -74,7 +74,7 @@ struct Client {
     peer: Peer,
 }
 
-/// Connects everybody, and everybody joins; returns them with the `(user_id, connection_id)` of each, sorted.
+/// Connects all clients, each of which joins its room; returns them with the `(user_id, connection_id)` of each, sorted.
 async fn fleet(server: &Server) -> (Vec<Client>, Vec<(String, String)>) {
     let (at, prefix) = (server.at, server.prefix.clone());
     let clients = all((0..CLIENTS).map(|number| {
@@ -102,7 +102,7 @@ async fn all<T: Send + 'static>(tasks: impl IntoIterator<Item = impl Future<Outp
 }
 
 impl Client {
-    /// Sends a message now and then, whether or not the last one is acked, until it is told goodbye. Checks that the room's
+    /// Sends a message now and then, whether or not the last one is acked, until its `goodbye`. Checks that the room's
     /// messages come without a gap; returns its acks: `room/id` to `(user, seq)`.
     async fn talk(mut self, acks: Arc<AtomicUsize>) -> (PeerLog, BTreeMap<String, (String, u64)>) {
         let (mut acked, mut seen, mut sent) = (BTreeMap::new(), self.head, 0);
@@ -151,7 +151,7 @@ impl Client {
     }
 }
 
-/// Watches the service from outside, from before the signal to the end; returns how many newcomers were turned away.
+/// Watches the service from outside, from before the signal to the end; returns how many new connections were refused.
 fn observe(server: &Server) -> JoinHandle<u64> {
     let (at, prefix) = (server.at, server.prefix.clone());
     tokio::spawn(async move {
@@ -204,7 +204,7 @@ async fn newcomer(at: std::net::SocketAddr, prefix: &str) -> std::io::Result<Res
     crate::harness::request(at, &request).await
 }
 
-/// Everybody got goodbye with a slot of its own, then Close 1001, and no reset.
+/// Every client got `goodbye` with a slot of its own, then Close 1001, and no reset.
 fn assert_seen_off(farewells: &[PeerLog]) {
     let slots: HashSet<u64> = farewells.iter().map(PeerLog::slot).collect();
     assert_eq!(farewells.len(), CLIENTS);
@@ -233,7 +233,7 @@ fn assert_complete(finished: &Finished, names: Vec<(String, String)>, refused: u
     assert_eq!(&written, report);
 }
 
-/// The store holds exactly what was acked, each once with the `seq` that its sender was told, without a gap.
+/// The store holds exactly what was acked, each once with the `seq` of its ack, without a gap.
 async fn assert_stored(setup: &Setup, acked: &BTreeMap<String, (String, u64)>) {
     let server = setup.start().await;
     let mut stored = BTreeMap::new();

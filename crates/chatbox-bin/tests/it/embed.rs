@@ -195,15 +195,17 @@ async fn the_stages_can_be_run_one_by_one_and_a_drain_can_be_forced() {
 }
 
 #[tokio::test]
-async fn a_shutdown_that_is_dropped_still_closes_the_store() {
+async fn a_shutdown_that_is_dropped_is_forced_and_still_closes_the_store() {
     let directory = tempfile::tempdir().unwrap();
-    let config = config(&format!("sqlite:{}", directory.path().join("chat.db").display()));
+    let mut config = config(&format!("sqlite:{}", directory.path().join("chat.db").display()));
+    let hour = Duration::from_secs(3_600);
+    (config.shutdown.grace, config.shutdown.drain, config.shutdown.close_handshake) = (2 * hour, hour, hour);
     let service = Service::start(config.clone()).await.unwrap();
     let (ours, theirs) = tokio::io::duplex(4_096);
     tokio::spawn(service.serve_stream(theirs, "mute").unwrap());
     let mut mute = Peer::on(ours);
     mute.polite = false;
-    let shutdown = service.shutdown(Duration::from_secs(3_600));
+    let shutdown = service.shutdown(2 * hour);
     tokio::select! {
         _ = shutdown => panic!("the peer has not answered"),
         _ = mute.until("goodbye") => {}

@@ -1,4 +1,4 @@
-//! What the tests are made with: the program as a process, a neutral WebSocket peer, and plain HTTP requests.
+//! The test harness: the program as a process, a WebSocket peer of its own, and plain HTTP requests.
 
 mod finished;
 mod http;

@@ -1,4 +1,4 @@
-//! What one client, and all of them, may cost: bounds beside those on connections and messages.
+//! Limits besides those on connections and messages.
 
 use crate::auth::{signed, unix};
 use crate::harness::{Peer, Setup, TERMINATE, get, within};

@@ -118,7 +118,7 @@ async fn a_second_sigint_in_the_drain_cuts_flushes_and_exits_130() {
 }
 
 #[tokio::test]
-async fn a_second_signal_before_everybody_had_their_turn_still_writes_a_line_for_each() {
+async fn a_second_signal_before_the_last_turn_still_writes_a_line_for_each_connection() {
     // One connection a second: after the first turn, nine are waiting for theirs.
     let server = patient().set("shutdown.close_rate=1").start().await;
     let mut peers = Vec::new();
@@ -135,7 +135,7 @@ async fn a_second_signal_before_everybody_had_their_turn_still_writes_a_line_for
     drop(peers);
 }
 
-/// A SQLite store, and phases that nobody waits out.
+/// A SQLite store, and phases far longer than the tests.
 fn patient() -> Setup {
     Setup::over("sqlite:chat.db").args([
         "--set",

@@ -92,7 +92,7 @@ async fn a_room_is_replayed_from_where_the_client_was_and_goes_on_live() {
     for _ in 0..700 {
         writer.until("ack").await;
     }
-    // Somebody writes all the time while the others join.
+    // One client writes all the time while the others join.
     let (at, path) = (server.at, server.ws("writer"));
     let writing = tokio::spawn(async move {
         let mut writer = Peer::open(at, &path).await;
@@ -177,7 +177,7 @@ async fn a_message_sent_again_is_acked_with_its_first_seq_and_delivered_once() {
         alice.send(&send("lobby", id)).await;
         assert_eq!(alice.text().await, format!(r#"{{"type":"ack","room":"lobby","id":"{id}","seq":{seq}}}"#));
     }
-    // The same id of somebody else, or in another room, is another message.
+    // The same id of another user, or in another room, is another message.
     bob.send(&send("lobby", 1)).await;
     let ids: Vec<_> = [
         bob.until("message").await,
@@ -201,7 +201,7 @@ async fn a_message_sent_again_is_acked_with_its_first_seq_and_delivered_once() {
 }
 
 #[tokio::test]
-async fn who_sends_too_fast_is_told_when_to_try_again() {
+async fn a_send_above_the_rate_is_refused_with_the_time_to_wait() {
     let server = Setup::new().set("limits.messages_per_second=1").set("limits.burst=3").start().await;
     let (mut first, mut second) = (server.connect("alice").await, server.connect("alice").await);
     for id in 0..2 {

@@ -20,7 +20,7 @@ fn mongodb() -> Option<String> {
     Some(rest.split(['/', '?']).next().unwrap().split(',').next().unwrap().to_owned())
 }
 
-/// A database that nobody has used.
+/// The URL of a database that does not exist yet.
 fn store(server: &str) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     format!("mongodb://{server}/chatbox-test-{}?directConnection=true", now.as_nanos())
@@ -185,7 +185,7 @@ async fn a_database_that_freezes_acks_nothing_and_is_used_again_once_it_answers(
     send(&mut alice, "a").await;
     let ack = answer(&mut alice, &mut alices).await;
     assert_eq!((&ack["type"], &ack["id"]), (&"ack".into(), &"a".into()));
-    // Whoever's came first: both see both, once and in the same order.
+    // Both clients see both messages, once and in the same order.
     send(&mut bob, "end").await;
     for (peer, seen) in [(&mut alice, &mut alices), (&mut bob, &mut bobs)] {
         while seen.last().is_none_or(|last| last != "end") {

@@ -28,7 +28,7 @@ async fn keys_are_added_and_removed_while_the_service_runs() {
     assert_eq!(open.message().await["user"], "alice");
     upgrade(&server, &token(NEW)).await.refusal(401, "unauthorized");
 
-    // Nobody says so: the files are looked at now and then.
+    // Without SIGHUP the files are read at intervals.
     std::fs::write(keys.join("new.secret"), NEW).unwrap();
     until("the new key to be known", async || lets_in(&server, &token(NEW)).await).await;
     assert!(lets_in(&server, &token(OLD)).await, "both are good while one replaces the other");

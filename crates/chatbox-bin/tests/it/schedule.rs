@@ -142,7 +142,7 @@ async fn run(schedule: Schedule) -> Result<(), TestCaseError> {
     prop_assert!(report.connections.at_signal <= open);
     prop_assert!(seen.iter().map(|seen| seen.acks).sum::<u64>() <= report.messages.acked);
     for seen in seen {
-        // With time for it, whoever reads and answers is seen off properly, whatever the others are like.
+        // With enough time, a client that reads and answers gets its Close, whatever the others do.
         let stays = matches!(seen.kind, Kind::Polite);
         if stays && deadline >= Duration::from_secs(1) {
             prop_assert_eq!((seen.close, seen.end), (Some(1001), Some(End::Eof)));

@@ -77,13 +77,13 @@ async fn planted_secrets_and_tokens_are_in_no_output() {
     }
 }
 
-/// Nobody listens there, so that every command that wants the store says why it cannot have it.
+/// Nothing listens at that address, so that every command that opens the store says why it cannot.
 #[tokio::test]
 async fn the_password_of_a_store_is_in_no_output() {
     let mut runs = JoinSet::new();
     for url in [
         "mongodb://ann:planted%2Fpassword@127.0.0.1:1/chat?replicaSet=rs0",
-        // What people forget: to escape it, or a name that the driver knows.
+        // Common mistakes: a password that is not escaped, or an unknown option.
         "mongodb://ann:planted/password@127.0.0.1:1/chat",
         "mongodb://ann:planted@password@127.0.0.1:1/chat",
         "mongodb://ann:planted%password@127.0.0.1:1/chat",

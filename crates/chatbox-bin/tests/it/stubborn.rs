@@ -1,4 +1,4 @@
-//! Clients that do not do their part in the close handshake: they cost a bounded time, and nobody else anything.
+//! Clients that do not take part in the close handshake: they cost a bounded time, and other clients nothing.
 
 use crate::harness::{Finished, INTERRUPT, Peer, Setup};
 use serde_json::json;
@@ -48,7 +48,7 @@ async fn a_client_that_goes_on_sending_behind_its_close_gets_ours_and_no_reset()
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_costs_nobody_else_anything() {
+async fn a_client_that_does_not_read_costs_other_clients_nothing() {
     let setup = Setup::new().set("limits.messages_per_second=100000").set("limits.burst=100000");
     let server = setup.set("shutdown.close_handshake=1s").start().await;
     // With so small a window, what it does not read stays with the server.

@@ -1,4 +1,4 @@
-//! Those who have nothing to do with an attack: two clients in a room, who talk while it lasts and must not notice it.
+//! Two clients that exchange messages during an attack and must not notice it.
 
 use crate::harness::{Peer, Server};
 use serde_json::Value;
@@ -19,7 +19,7 @@ pub(super) struct Bystanders {
 impl Bystanders {
     pub(super) const COUNT: u64 = 2;
 
-    /// Two clients of a server that nobody attacks yet.
+    /// Two clients of a server that is not attacked yet.
     pub(super) async fn join(server: &Server) -> Self {
         let mut peers = [server.connect("bystander-0").await, server.connect("bystander-1").await];
         for peer in &mut peers {

@@ -10,7 +10,7 @@ use std::fmt::Write;
 const KIB: u64 = 1024;
 pub(super) const MIB: u64 = 1024 * KIB;
 
-/// What the program takes with nobody there: text and data of a build with debug information, threads, the store.
+/// Memory of the program without clients: text and data of a build with debug information, threads, the store.
 const PROGRAM: u64 = 40 * MIB;
 
 /// One WebSocket connection that does nothing.
@@ -136,7 +136,7 @@ impl Load {
     }
 }
 
-/// So many bytes for people, rounded up.
+/// An amount of memory as text, rounded up.
 fn amount(bytes: u64) -> String {
     if bytes < MIB {
         return format!("{} KiB", bytes.div_ceil(KIB));

@@ -72,7 +72,7 @@ fn differences(document: &str, wanted: &str) -> String {
 }
 
 #[test]
-fn rows_that_differ_are_told() {
+fn rows_that_differ_are_listed() {
     assert_eq!(differences("| a |\n| b |", "| a |\n| c |"), "- | b |\n+ | c |\n");
     assert_eq!(differences("| a |", "| a |"), "");
 }

@@ -1,4 +1,4 @@
-//! What costs more than its share: connections, file descriptors, memory, time. One server each.
+//! Attacks that exhaust connections, file descriptors, memory or time. One server each.
 
 use super::Attack;
 use super::costs::Load;
@@ -20,7 +20,7 @@ pub(super) fn all() -> Vec<Attack> {
     vec![
         Box::pin(under(Setup::new(), idle(10), async |server| vec![one_user(server).await])),
         Box::pin(under(Setup::new().set("limits.max_connections=50"), idle(50), async |server| {
-            vec![everybody(server).await]
+            vec![all_users(server).await]
         })),
         Box::pin(under(Setup::new().set("limits.max_handshakes=50"), heads(50), async |server| {
             vec![handshakes(server).await]
@@ -51,7 +51,7 @@ fn impatient() -> Setup {
     Setup::new().set("heartbeat.interval=500ms").set("heartbeat.timeout=3s")
 }
 
-/// No rate limit stands in the way, and patience with those who do not read is short.
+/// Without rate limits, and with a short time limit for clients that do not read.
 pub(super) fn eager(store: &str) -> Setup {
     let setup = Setup::over(store).set("limits.messages_per_second=1000000").set("limits.burst=1000000");
     let setup = setup.set("limits.rooms_per_minute=1000000");
@@ -63,7 +63,7 @@ async fn one_user(server: &Server) -> Case {
     case("50 connections of one user", "10 are let in, the others told to wait: 429", observed)
 }
 
-async fn everybody(server: &Server) -> Case {
+async fn all_users(server: &Server) -> Case {
     let observed = flood(server, 100, |n| format!("mallory-{n}")).await;
     case(
         "100 connections of 100 users, where 50 fit",
@@ -133,7 +133,7 @@ async fn descriptors(server: &mut Server) -> Case {
 }
 
 async fn half_open(server: &Server) -> Vec<Case> {
-    // Nobody reads what these are sent, and they send nothing: so is a client whose machine has lost its power.
+    // They neither read nor send, like clients whose machines have lost power.
     let mut silent = Vec::new();
     let halves: [&[u8]; 3] = [b"", &[0x81, 0xFE, 0x10], &frame(0x01, b"{\"type\":\"join\"")[..9]];
     for (n, half) in (0..).zip(halves.iter().cycle().take(18)) {

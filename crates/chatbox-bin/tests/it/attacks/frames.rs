@@ -76,7 +76,7 @@ async fn floods(server: &Server) -> Vec<Case> {
     cases
 }
 
-/// Messages that are none, as fast as they go, of a user whose rate nobody has used. How many of them are above the rate depends on the machine.
+/// Messages that are none, as fast as they go, of a user whose rate is unused. How many of them are above the rate depends on the machine.
 async fn unread(server: &Server, user: &str, what: &str, message: &[u8]) -> Case {
     let answers = answers(server.connect(user).await, &message.repeat(FLOOD)).await;
     let (count, rest): (Vec<_>, Vec<_>) = answers.split(", ").partition(|word| word.contains(" × "));

@@ -1,4 +1,4 @@
-//! A server under attack: beside it bystanders who talk, around it the bound on its memory, behind it an orderly end.
+//! A server under attack, with bystanders that must not notice it, a memory bound, and an orderly end.
 
 use super::bystanders::Bystanders;
 use super::costs::{Load, MIB};

@@ -1,4 +1,4 @@
-//! Those who ask for history: as fast as they can, and without reading any of it.
+//! Requests for history: as fast as possible, and without reading the answers.
 
 use super::Attack;
 use super::costs::Load;

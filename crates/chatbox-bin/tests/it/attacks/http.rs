@@ -1,4 +1,4 @@
-//! What is wrong before and beside the upgrade: heads that never end, requests that are two, bytes that are none.
+//! Attacks by HTTP: heads that never end, ambiguous requests, bytes that are no request.
 
 use super::Attack;
 use super::costs::Load;
@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Between two bytes of those who take their time.
+/// Between two bytes of slow clients.
 const TRICKLE: Duration = Duration::from_millis(200);
 
-/// How many take their time at once.
+/// How many slow clients there are at once.
 const SLOW: usize = 50;
 
 /// When those are ended that do not make a request.
@@ -40,13 +40,13 @@ pub(super) fn all() -> Vec<Attack> {
     ]
 }
 
-/// Clients that take for ever over something that they have begun.
+/// Clients that never finish what they have begun.
 async fn slow(at: SocketAddr, what: &str, when: &str, begin: &str, then: &str) -> Case {
     let mut clients = Vec::new();
     for _ in 0..SLOW {
         clients.push(tokio::task::spawn_local(trickle(at, begin.to_owned(), then.to_owned())));
     }
-    // Whoever comes meanwhile is served.
+    // Others are served meanwhile.
     assert_eq!(get(at, "/chat/healthz").await.unwrap().status, 200);
     let mut endings = Vec::new();
     for client in clients {
@@ -93,7 +93,7 @@ fn shapes() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     const NO_HTTP: &str = "400, closed";
     const NOT_FOUND: &str = "404 `not_found`";
     let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
-    // Two requests to those who believe one header, one to those who believe the other.
+    // Two requests to a parser that believes one header, one to a parser that believes the other.
     let hidden = "GET /chat/hidden HTTP/1.1\r\nHost: a\r\n\r\n";
     let with = |headers: &str, body: &str| format!("POST /chat/nothing HTTP/1.1\r\nHost: a\r\n{headers}\r\n\r\n{body}");
     let length = hidden.len();

@@ -87,7 +87,7 @@ fn texts() -> Vec<(String, String, &'static str)> {
         texts.push((format!("`after` {number}"), after(number), BAD));
     }
     texts.push((format!("a number of {} digits", 60_000), after(&"9".repeat(60_000)), BAD));
-    // Visible ASCII is an id, whatever it looks like: nobody reads anything into it.
+    // Any visible ASCII is an id, whatever it looks like: it is never interpreted.
     for id in ["../../etc/passwd", r"a\\b", r#"a\"b"#, "'--"] {
         texts.push((format!("an id: `{id}`"), send(id), "it is opaque: `ack`"));
         texts.push((format!("a room name: `{id}`"), join(id), BAD));

@@ -39,7 +39,7 @@ impl Response {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Asserts that it is a refusal with this status and code; returns what it says to people.
+    /// Asserts that it is a refusal with this status and code; returns its message.
     pub(crate) fn refusal(&self, status: u16, code: &str) -> String {
         assert_eq!(self.status, status, "{self:?}");
         let body = self.json();

@@ -59,7 +59,7 @@ impl PeerLog {
     }
 }
 
-/// The sending side, shared by whoever sends whole frames.
+/// The sending side, shared by all that send whole frames.
 pub(crate) type Output = Arc<Mutex<Box<dyn AsyncWrite + Send + Unpin>>>;
 
 /// A client after its handshake.
@@ -147,7 +147,7 @@ impl Peer {
         let _ = self.output.lock().await.write_all(bytes).await;
     }
 
-    /// For sending while somebody else reads.
+    /// For sending while another task reads.
     pub(crate) fn output(&self) -> Output {
         Arc::clone(&self.output)
     }
