@@ -109,7 +109,7 @@ fn requests() -> Vec<(String, String, &'static str)> {
         ("Content-Length", &["99999999999999999999"], NO_HTTP),
         ("Transfer-Encoding", &["gzip"], NO_HTTP),
         ("Origin", &["https://evil.example"], ORIGIN),
-        ("Origin", &["http://chat.example:8080"], ORIGIN),
+        ("Origin", &["http://other.example:8080"], ORIGIN),
         ("Origin", &["http://chat.example.evil.example"], ORIGIN),
         ("Origin", &["chat.example"], ORIGIN),
         ("Origin", &["file://chat.example"], ORIGIN),
