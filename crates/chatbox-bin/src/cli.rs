@@ -55,7 +55,7 @@ pub enum Command {
     },
     /// Print the effective configuration, each value with its source.
     Config,
-    /// TokenSigner a JWT with the configured secret, for development.
+    /// Sign a JWT with the configured secret, for development.
     Token {
         /// The user id.
         #[arg(long)]
@@ -82,6 +82,8 @@ pub enum Command {
     Connect(Connect),
     /// A fleet of clients against a running service, while you deploy, kill or restart it; checks that nothing is lost.
     Soak(Soak),
+    /// Grade how any WebSocket server shuts down.
+    Drill(chatbox_drill::cli::Arguments),
 }
 
 /// `chatbox connect`.

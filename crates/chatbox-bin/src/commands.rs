@@ -96,6 +96,11 @@ fn run_to_end<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
 /// # Errors
 /// A [`Failure`] that names what is wrong.
 pub fn run(cli: &Cli, signals: EarlySignals) -> Result<ExitCode, Failure> {
+    if let Some(Command::Drill(arguments)) = &cli.command {
+        // Concerns another server: this one's configuration is not read.
+        signals.restore_default();
+        return Ok(chatbox_drill::cli::run(arguments));
+    }
     let loaded = Loaded::read(&cli.flags(), std::env::vars_os())?;
     match cli.command.as_ref().unwrap_or(&Command::Serve) {
         Command::Serve => serve::run(&loaded, signals),
@@ -131,6 +136,7 @@ pub fn run(cli: &Cli, signals: EarlySignals) -> Result<ExitCode, Failure> {
             signals.without(Signal::Interrupt).without(Signal::Terminate).restore_default();
             soak::run(&loaded, options)
         }
+        Command::Drill(_) => unreachable!("it was run above"),
         Command::Probe { which, url, ca } => {
             signals.restore_default();
             probe::run(&loaded.config, *which, url.as_deref(), ca.as_deref())

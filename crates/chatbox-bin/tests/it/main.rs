@@ -9,6 +9,7 @@ mod commands;
 mod connections;
 mod disk;
 mod drain;
+mod drill;
 mod embed;
 mod fleet;
 mod harness;
