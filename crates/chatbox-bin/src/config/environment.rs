@@ -28,7 +28,7 @@ pub(super) fn setting<'a>(name: &OsStr, value: &'a OsStr) -> Result<Option<(Stri
     }
     let shown = (!secret::may_hold_secret(&key)).then(|| format!("{value:?}"));
     let kind = ConfigErrorKind::InvalidValue { value: shown, problem: "is not UTF-8".to_owned() };
-    Err(ConfigError::new([key], kind).from_source(Some(ConfigSource::Environment(name.to_owned()))))
+    Err(ConfigError::new([key], kind).with_source(Some(ConfigSource::Environment(name.to_owned()))))
 }
 
 /// The directives in `RUST_LOG`, if there are any.

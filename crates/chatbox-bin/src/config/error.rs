@@ -133,7 +133,7 @@ impl ConfigError {
         self
     }
 
-    pub(super) fn from_source(mut self, source: Option<ConfigSource>) -> Self {
+    pub(super) fn with_source(mut self, source: Option<ConfigSource>) -> Self {
         self.sources.extend(source);
         self
     }

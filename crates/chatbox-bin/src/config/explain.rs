@@ -23,7 +23,7 @@ pub(super) fn error(error: &figment::Error, figment: &Figment, defaults: &Value)
             _ => key,
         });
         return ConfigError::new([key], ConfigErrorKind::UnknownKey { suggestion, known: known.to_vec() })
-            .from_source(source);
+            .with_source(source);
     }
     let is_secret = secret::may_hold_secret(&key);
     let value = figment.find_value(&key).ok().filter(|value| !is_secret && value.as_dict().is_none());
@@ -35,7 +35,7 @@ pub(super) fn error(error: &figment::Error, figment: &Figment, defaults: &Value)
         kind => kind.to_string(),
     };
     let value = value.map(|value| show::toml(&value));
-    ConfigError::new([key], ConfigErrorKind::InvalidValue { value, problem }).from_source(source)
+    ConfigError::new([key], ConfigErrorKind::InvalidValue { value, problem }).with_source(source)
 }
 
 /// The known key that is most similar to an unknown one. Separators do not count: `shutdown_drain` is close to `shutdown.drain`.

@@ -62,7 +62,7 @@ impl Loaded {
             let source = ConfigSource::CommandLine(key.clone());
             if key.split('.').any(str::is_empty) {
                 let kind = ConfigErrorKind::UnknownKey { suggestion: None, known: Vec::new() };
-                return Err(ConfigError::new([key.clone()], kind).from_source(Some(source)));
+                return Err(ConfigError::new([key.clone()], kind).with_source(Some(source)));
             }
             if !value.is_empty() || MAY_BE_EMPTY.contains(&&**key) {
                 figment = figment.merge(Layer::value(source, key, value, &defaults));
@@ -104,7 +104,7 @@ impl Layer {
         let source = ConfigSource::File(path.to_owned());
         let mut values = Toml::string(&text).data().map_err(|error| {
             let kind = ConfigErrorKind::Syntax(explain::without_excerpt(&error.kind.to_string()));
-            ConfigError::new(none, kind).from_source(Some(source.clone()))
+            ConfigError::new(none, kind).with_source(Some(source.clone()))
         })?;
         let mut values = values.remove(&Profile::Default).unwrap_or_default();
         remove_empty("", &mut values);
