@@ -26,10 +26,11 @@ mod stages;
 mod state;
 mod systemd;
 mod telemetry;
+mod users;
 
 pub use auth::{Identity, KeyError, install_jwt_crypto};
 pub use builder::ServiceBuilder;
-pub use chatbox_core::Refused;
+pub use chatbox_core::{CloseCode, CloseReason, Refused};
 pub use chatbox_health::Readiness;
 pub use chatbox_rooms::Permission;
 pub use chatbox_shutdown::{Budget, Ending, Shutdown};

@@ -2,7 +2,9 @@
 
 use crate::harness::{Finished, Frame, Peer, Server, Setup, TERMINATE, get, request, until};
 use axum::Router;
-use chatbox::{AuthenticationError, Budget, Config, Ending, Identity, Retention, Secret, Service};
+use chatbox::{
+    AuthenticationError, Budget, CloseCode, CloseReason, Config, Ending, Identity, Retention, Secret, Service,
+};
 use http::request::Parts;
 use serde_json::json;
 use std::net::SocketAddr;
@@ -166,6 +168,26 @@ async fn a_hook_authenticates_streams_of_other_transports() {
     let mut alice = Peer::on(ours);
     alice.send(r#"{"type":"join","room":"office"}"#).await;
     assert_eq!(alice.until("error").await["code"], "not_allowed");
+}
+
+#[tokio::test]
+async fn the_connections_of_a_user_are_counted_and_closed_with_a_reason() {
+    let service = Service::start(config("memory:")).await.unwrap();
+    let mut peers = Vec::new();
+    for user in ["alice", "bob", "alice"] {
+        let (ours, theirs) = tokio::io::duplex(4_096);
+        tokio::spawn(service.serve_stream(theirs, user).unwrap());
+        peers.push(Peer::on(ours));
+    }
+    let count = || service.connections().into_iter().map(|(user, count)| (user.to_string(), count)).collect::<Vec<_>>();
+    assert_eq!(count(), [("alice".to_owned(), 2), ("bob".to_owned(), 1)]);
+    assert_eq!(service.close_user("carol", CloseReason::new(CloseCode::POLICY, "logged out")), 0);
+    assert_eq!(service.close_user("alice", CloseReason::new(CloseCode::POLICY, "logged out")), 2);
+    let _bob = peers.remove(1);
+    for peer in peers {
+        peer.finish().await.assert_closed(1008, "logged out");
+    }
+    until("both to be gone", async || count() == [("bob".to_owned(), 1)]).await;
 }
 
 #[tokio::test]
