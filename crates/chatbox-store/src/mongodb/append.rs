@@ -15,7 +15,8 @@
 //! The driver's own second attempt is recognised by the server as the same insert.
 //!
 //! That an id is stored once rests on an index that can be dropped. Therefore nothing that was inserted is acknowledged
-//! before the index was seen after the insert: it cannot be there if an id is stored twice.
+//! before the index was seen after the insert: it cannot be there if an id is stored twice. And nothing is inserted before it
+//! was seen: a message that is sent again would be stored twice, and then the index cannot be made again.
 //!
 //! What remains is that the places after a stale head may be free again because they were expired.
 //! Therefore a head is believed for a while only ([`FRESH`](super::heads::FRESH)), and
@@ -50,6 +51,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Answers each append of the batch. After an error any of them may be stored, in whole or in part.
 pub(super) async fn append(log: &Log, batch: &[Append]) -> Result<Vec<Appended>> {
+    confirm(log).await?;
     let mut answers = vec![None; batch.len()];
     for wave in waves(batch) {
         let lanes = wave.chunks(wave.len().div_ceil(LANES)).map(|indices| Lane::run(log, batch, indices));
@@ -62,18 +64,24 @@ pub(super) async fn append(log: &Log, batch: &[Append]) -> Result<Vec<Appended>>
     }
     let answers: Vec<_> =
         answers.into_iter().map(|answer| answer.expect("a lane answers each of its appends")).collect();
-    confirm(log, &answers).await?;
+    if answers.iter().any(has_inserted) {
+        confirm(log).await?;
+    }
     Ok(answers)
 }
 
-/// Looks for the index that makes ids unique, if anything was inserted.
-async fn confirm(log: &Log, answers: &[Appended]) -> Result<()> {
-    let is_new = |result: &AppendResult| matches!(result, AppendResult::New(_));
-    let inserted = answers.iter().any(|answer| match answer {
-        Appended::All(results) | Appended::Partly { results, .. } => results.iter().any(is_new),
+fn has_inserted(answer: &Appended) -> bool {
+    match answer {
+        Appended::All(results) | Appended::Partly { results, .. } => {
+            results.iter().any(|result| matches!(result, AppendResult::New(_)))
+        }
         Appended::HeadMoved { .. } => false,
-    });
-    if !inserted || schema::has_unique_ids(&log.messages).await? {
+    }
+}
+
+/// Looks for the index that makes ids unique.
+async fn confirm(log: &Log) -> Result<()> {
+    if schema::has_unique_ids(&log.messages).await? {
         return Ok(());
     }
     Err(Error::custom("the index that makes ids unique is gone"))

@@ -14,7 +14,7 @@ use chatbox_store::conformance::support::{append, draft, everything, insist, seq
 async fn give_up(database: &Database, proxy: &Proxy, ids: &[u32]) {
     let store = MongoStore::open(&database.through(proxy.address())).await.unwrap();
     assert_eq!(store.span("r").await.unwrap().head, 1);
-    proxy.hold_requests();
+    proxy.hold_inserts();
     let batch = Arc::from([append("r", 1, ids.iter().map(|id| draft("alice", id)).collect())]);
     let gave_up = timeout(Duration::from_millis(200), store.append(batch)).await;
     assert!(gave_up.is_err(), "nothing gets through");

@@ -27,6 +27,7 @@ struct State {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Held {
     requests: bool,
+    inserts: bool,
     answers: bool,
 }
 
@@ -49,17 +50,17 @@ impl Proxy {
 
     /// Connections stay open, new ones are accepted, and nothing gets through.
     pub(super) fn freeze(&self) {
-        self.state.held.send_replace(Held { requests: true, answers: true });
+        self.state.held.send_replace(Held { requests: true, answers: true, ..Held::default() });
     }
 
-    /// What clients send does not arrive.
-    pub(super) fn hold_requests(&self) {
-        self.state.held.send_replace(Held { requests: true, answers: false });
+    /// Inserts of clients do not arrive; everything else does.
+    pub(super) fn hold_inserts(&self) {
+        self.state.held.send_replace(Held { inserts: true, ..Held::default() });
     }
 
     /// What the server answers does not arrive.
     pub(super) fn hold_answers(&self) {
-        self.state.held.send_replace(Held { requests: false, answers: true });
+        self.state.held.send_replace(Held { answers: true, ..Held::default() });
     }
 
     /// Everything goes on; what was held up arrives, even if its client has gone.
@@ -109,10 +110,13 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &State
     let mut buffer = vec![0; 1 << 20];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let request = &buffer[..read];
-        if held.borrow().requests && request.windows(6).any(|word| word == b"insert") {
+        let is_insert = request.windows(6).any(|word| word == b"insert");
+        if held.borrow().inserts && is_insert {
             late.store(true, Ordering::Relaxed);
         }
-        if held.wait_for(|held| !held.requests).await.is_err() || to.write_all(request).await.is_err() {
+        if held.wait_for(|held| !(held.requests || held.inserts && is_insert)).await.is_err()
+            || to.write_all(request).await.is_err()
+        {
             return;
         }
     }
