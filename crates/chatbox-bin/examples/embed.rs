@@ -42,7 +42,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    // The routes are served meanwhile: probes, newcomers and everybody else get their answers.
+    // The routes are served meanwhile: probes, upgrade requests and all others get their answers.
     let report = service.shutdown(DEADLINE).await;
     drop(stop);
     // What is still asked is answered; a connection that asks nothing does not hold up the end.

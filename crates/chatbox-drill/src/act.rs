@@ -40,7 +40,7 @@ const OWN_BACKLOG: (u32, usize) = (16, 4 * 1024);
 /// Which cast an act has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cast {
-    /// Everybody behaves.
+    /// All clients behave.
     Polite,
     /// Some do not.
     Holdouts { second_signal: bool },

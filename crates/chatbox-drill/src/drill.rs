@@ -24,7 +24,7 @@ pub struct Options {
     pub server: Server,
     /// How to talk to it. Default: [`Profile::default`], level L0.
     pub profile: Profile,
-    /// A readiness probe: 200 while the server is ready. Default: none; ready is who accepts connections.
+    /// A readiness probe: 200 while the server is ready. Default: none; a server is ready when it accepts connections.
     pub ready: Option<Target>,
     /// A liveness probe. Default: none.
     pub live: Option<Target>,
@@ -175,7 +175,7 @@ fn last_output(output: &str) -> String {
 /// [`DrillError`] when the server cannot be drilled: it does not start, ends early, or does not talk as the profile has it.
 pub async fn run(options: &Options, mut progress: impl FnMut(&str)) -> Result<Report, DrillError> {
     let mut drill = Drill::default();
-    progress("drain: everybody behaves");
+    progress("drain: all clients behave");
     drill.drain = act::play(options, start(options).await?, Cast::Polite).await?;
     drill.drain.name = "drain";
     if let Server::Command(_) = options.server {

@@ -250,7 +250,7 @@ fn spread(act: &Act, profile: &Profile) -> Verdict {
         return Verdict::NotObservable(format!("{} clients got a Close frame", closes.len()));
     }
     if profile.slot.is_some() && slots == closes.len() {
-        return Verdict::Pass(format!("{slots} of {slots} were told when to come back"));
+        return Verdict::Pass(format!("{slots} of {slots} received their own time to reconnect"));
     }
     let most = (0..closes.len())
         .map(|first| closes[first..].partition_point(|close| *close < closes[first] + INSTANT))

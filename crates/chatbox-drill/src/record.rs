@@ -83,7 +83,7 @@ pub(crate) enum Event {
     },
     Acked(String),
     Refused(String),
-    /// It was told when to come back.
+    /// It received its time to reconnect.
     Slot,
     Close {
         code: u16,

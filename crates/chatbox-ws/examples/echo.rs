@@ -72,7 +72,7 @@ async fn serve(address: SocketAddr) -> std::io::Result<()> {
 }
 
 fn accept(registry: &Registry, transport: &Transport, upgrade: Upgrade) -> Response {
-    match registry.admit("anybody") {
+    match registry.admit("anonymous") {
         Ok(lease) => upgrade.serve(transport, lease, |_| Echo),
         Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, refusal.to_string()).into_response(),
     }

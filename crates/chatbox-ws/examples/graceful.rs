@@ -42,7 +42,7 @@ async fn main() -> Result<(), BoxError> {
     });
 
     let accept = async move |upgrade: Upgrade| -> Response {
-        match registry.admit("anybody") {
+        match registry.admit("anonymous") {
             Ok(lease) => upgrade.serve(&transport, lease, |_| Counter(0)),
             Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, refusal.to_string()).into_response(),
         }

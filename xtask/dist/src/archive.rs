@@ -19,7 +19,7 @@ enum Entry {
 }
 
 impl Files {
-    /// Adds a file that everybody may read.
+    /// Adds a world-readable file.
     pub(crate) fn file(&mut self, path: &str, content: &[u8]) {
         self.add(path, Entry::File { mode: 0o644, content: content.to_owned() });
     }

@@ -25,7 +25,7 @@ pub(crate) const USER: u64 = 65532;
 /// What containerd calls an image, in the index of an archive.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
-/// The name resolution that glibc falls back to asks no file when DNS has answered; everybody expects /etc/hosts to win.
+/// The name resolution that glibc falls back to asks no file when DNS has answered; /etc/hosts is expected to win.
 const NSSWITCH: &[u8] = b"hosts: files dns\n";
 
 /// The whole archive.

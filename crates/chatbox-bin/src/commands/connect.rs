@@ -136,7 +136,7 @@ impl Screen {
                     let user = if self.colours { format!("\x1b[1m{user}\x1b[0m") } else { user };
                     format!("{time} {user}: {}", printable(body))
                 };
-                // A terminal that is gone has nobody to tell.
+                // The terminal is gone: the error cannot be shown.
                 let _ = writeln!(std::io::stdout(), "{line}");
             }
             Event::Connected { server, generation, connection, user, .. } => self.note(

@@ -93,7 +93,7 @@ async fn who_has_no_good_token_is_refused() {
     }
     let missing = server.get("/rooms/lobby/messages?user=alice").await;
     assert_eq!(missing.refusal(401, "unauthorized"), "a token is needed: Authorization: Bearer JWT, or ?token=JWT");
-    // Probes ask nobody who they are.
+    // Probes need no authentication.
     assert_eq!(server.get("/readyz").await.status, 200);
 
     let finished = server.stop(TERMINATE).await;

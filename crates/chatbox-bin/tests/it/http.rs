@@ -36,7 +36,7 @@ async fn every_answer_tells_browsers_to_keep_addresses_to_themselves() {
         assert!(answer.header("content-security-policy").unwrap().starts_with("default-src 'none'; "), "{path}");
     }
     let peer = server.connect("alice").await;
-    assert_eq!(peer.response.header("referrer-policy"), None, "nobody follows a link from there");
+    assert_eq!(peer.response.header("referrer-policy"), None, "no link leads from there");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 const KEY: &str = "a-key-of-at-least-thirty-two-bytes-for-tests";
 
-/// What is wrong, and what is said to whoever comes with it.
+/// A bad token, and the expected answer.
 pub(crate) struct Bad {
     pub(crate) what: &'static str,
     /// The queries and headers that it comes in.
@@ -105,7 +105,7 @@ fn kid(kid: &str) -> String {
     headed(|header| header.kid = Some(kid.to_owned()))
 }
 
-/// Whoever comes with one of these is refused.
+/// Each of these is refused.
 pub(crate) fn bad(public: &str) -> Vec<Bad> {
     let good = signed(KEY, claims());
     let [head, payload, signature] = *good.split('.').collect::<Vec<_>>() else { panic!("{good}") };
@@ -235,7 +235,7 @@ async fn a_token_of_a_megabyte_ends_with_the_head_that_holds_it() {
     assert_eq!(server.get("/readyz").await.status, 200);
 }
 
-/// Sends tokens of a megabyte, which nobody reads to their end.
+/// Sends tokens of a megabyte, which the server does not read to their end.
 pub(crate) async fn send_a_megabyte(server: &Server) {
     let long = "A".repeat(1 << 20);
     for head in [

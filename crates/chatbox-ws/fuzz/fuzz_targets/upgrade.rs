@@ -52,7 +52,7 @@ fuzz_target!(|data: &[u8]| {
                 Ok(upgrade) => {
                     *accepted.borrow_mut() =
                         theirs.ok().map(|response| response.headers()[header::SEC_WEBSOCKET_ACCEPT].clone());
-                    let lease = registry.admit("anybody").expect("there is room");
+                    let lease = registry.admit("anonymous").expect("there is room");
                     upgrade.with_protocol("chatbox.v1").serve(transport, lease, |_| Echo)
                 }
                 Err(rejection) => rejection.into_response(),

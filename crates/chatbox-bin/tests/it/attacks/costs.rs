@@ -86,7 +86,7 @@ impl Costs {
         );
         let over_all = |one, all, of_what| format!("{}, and {} over all{of_what}", amount(one), amount(all));
         let rows = [
-            ("the program with nobody there", amount(PROGRAM)),
+            ("the program without connections", amount(PROGRAM)),
             ("a connection that is idle", amount(IDLE)),
             (&connection, amount(self.connection)),
             ("an HTTP connection before its upgrade: a head and an answer", amount(HEAD)),

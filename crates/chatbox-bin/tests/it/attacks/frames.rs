@@ -1,4 +1,4 @@
-//! What can be wrong behind the upgrade: frames that break the rules, and more of those that keep them than anybody needs.
+//! Attacks after the upgrade: frames that violate the protocol, and floods of frames that do not.
 
 use super::Attack;
 use super::costs::Load;
@@ -56,7 +56,7 @@ async fn floods(server: &Server) -> Vec<Case> {
     let empty = frame(0x00, b"");
     for (what, bytes, expected) in [
         ("pings", frame(0x89, b"are you there?").repeat(FLOOD), "a pong for each, 1000"),
-        ("pongs that nobody asked for", frame(0x8A, b"").repeat(FLOOD), "1000"),
+        ("unsolicited pongs", frame(0x8A, b"").repeat(FLOOD), "1000"),
         ("Closes", frame(0x88, &[0x0F, 0xA0]).repeat(FLOOD), "one Close, with the peer's code"),
         ("fragments of one byte", [frame(0x01, b"{"), frame(0x00, b"{").repeat(FLOOD)].concat(), "1000"),
         ("empty fragments", [frame(0x01, b""), empty.repeat(FLOOD)].concat(), "1000"),
@@ -65,11 +65,7 @@ async fn floods(server: &Server) -> Vec<Case> {
     }
     for (user, what, message) in [
         ("mallory-1", "empty messages", frame(0x81, b"")),
-        (
-            "mallory-2",
-            "messages of a `type` that nobody knows",
-            frame(0x81, br#"{"type":"shout","room":"lobby","id":"1"}"#),
-        ),
+        ("mallory-2", "messages of an unknown `type`", frame(0x81, br#"{"type":"shout","room":"lobby","id":"1"}"#)),
     ] {
         cases.push(unread(server, user, what, &message).await);
     }

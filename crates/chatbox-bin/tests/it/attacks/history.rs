@@ -92,10 +92,10 @@ async fn unread(server: &Server) -> Vec<Case> {
             mallory.spawn_local(stall(at, format!("mallory-{user}")));
         }
     }
-    until("everybody to be refused", async || all_are_busy(at, "alice").await).await;
+    until("every request to be refused", async || all_are_busy(at, "alice").await).await;
     drop(mallory);
     let page = path("alice", 1_000);
-    until("somebody to be served", async || get(at, &page).await.is_ok_and(|page| page.status == 200)).await;
+    until("a request to be served", async || get(at, &page).await.is_ok_and(|page| page.status == 200)).await;
     let all = case(
         "16 users who do so",
         "64 are held, more are refused: 429; who is in a room goes on; pages are served again once they have gone",

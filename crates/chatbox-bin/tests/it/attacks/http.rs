@@ -69,7 +69,7 @@ async fn trickle(at: SocketAddr, begin: String, then: String) -> String {
     };
     let listen = within("a slow connection to be ended", input.read_to_end(&mut bytes));
     tokio::select! {
-        () = speak => unreachable!("nobody stops talking"),
+        () = speak => unreachable!("the connection goes on sending"),
         _ = listen => {}
     }
     let mut answers = answers(&bytes, false);

@@ -69,13 +69,13 @@ fn texts() -> Vec<(String, String, &'static str)> {
             BAD,
         ),
         (
-            "a field that nobody knows, 10,000 deep".to_owned(),
+            "an unknown field, 10,000 deep".to_owned(),
             format!(r#"{{"type":"send","room":"lobby","id":"deep","body":"x","z":{}}}"#, deep("[", "]")),
             "it is ignored: `ack`",
         ),
         ("`type` twice".to_owned(), r#"{"type":"join","type":"leave","room":"lobby"}"#.to_owned(), BAD),
         (
-            "5,000 fields that nobody knows".to_owned(),
+            "5,000 unknown fields".to_owned(),
             format!(r#"{{{}"type":"shout"}}"#, r#""k":"v","#.repeat(5_000)),
             "`unknown_type`",
         ),

@@ -21,6 +21,6 @@ async fn refused(server: &Server, public: &str) -> Vec<Case> {
     send_a_megabyte(server).await;
     cases.push(case("a megabyte", "it is not read to its end: 431 or no answer, closed", "431 or no answer, closed"));
     let metrics = get(server.at, "/metrics").await.unwrap().body;
-    assert!(metrics.contains("\nchatbox_connections_opened_total 2\n"), "nobody else was let in:\n{metrics}");
+    assert!(metrics.contains("\nchatbox_connections_opened_total 2\n"), "no other connection was accepted:\n{metrics}");
     cases
 }

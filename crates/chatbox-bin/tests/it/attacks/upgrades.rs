@@ -39,7 +39,7 @@ async fn malformed(server: &Server) -> Vec<Case> {
         cases.push(case(what, expected, dialogue(server.at, request.as_bytes()).await));
     }
     let metrics = get(server.at, "/metrics").await.unwrap().body;
-    assert!(metrics.contains("\nchatbox_connections_opened_total 3\n"), "nobody else was let in:\n{metrics}");
+    assert!(metrics.contains("\nchatbox_connections_opened_total 3\n"), "no other connection was accepted:\n{metrics}");
     cases
 }
 

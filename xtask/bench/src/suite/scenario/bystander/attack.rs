@@ -33,7 +33,7 @@ pub(super) struct Attack {
 enum Begin {
     Silence,
     Upgrade,
-    /// The same, and joins the rooms of everybody.
+    /// The same, and joins all rooms.
     Member,
 }
 
