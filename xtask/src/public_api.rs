@@ -81,10 +81,17 @@ fn public_apis() -> Result<Vec<(Library, String)>> {
     // rustdoc's JSON is unstable, and a feature of nightly compilers. The pinned compiler makes it, too, when it is allowed to; but only
     // rustdoc may see the permission: some build scripts act on it, and everything would be compiled once more.
     doc.env(REAL_RUSTDOC, env::var_os("RUSTDOC").unwrap_or_else(|| "rustdoc".into()));
-    doc.env("RUSTDOC", env::current_exe()?).env("RUSTDOCFLAGS", "-Z unstable-options --output-format json");
+    doc.env("RUSTDOC", this_program()?).env("RUSTDOCFLAGS", "-Z unstable-options --output-format json");
     process::run(&mut doc)?;
     let target = Path::new(metadata["target_directory"].as_str().context("cargo metadata: no target_directory")?);
     libraries.into_iter().map(|library| api(target, library)).collect()
+}
+
+/// The path of this program. An earlier step may have built it again, and Linux then marks the path of the running one as deleted.
+fn this_program() -> Result<PathBuf> {
+    let path = env::current_exe()?;
+    let replaced = path.to_str().and_then(|path| path.strip_suffix(" (deleted)")).map(PathBuf::from);
+    Ok(replaced.filter(|path| path.exists()).unwrap_or(path))
 }
 
 fn api(target: &Path, library: Library) -> Result<(Library, String)> {
